@@ -1,0 +1,91 @@
+"""What a flow run shows in Prefect's dashboard: metrics as a table, a picture, links to MLflow runs."""
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+PICTURES = ("data/occluded/contact_sheet.png", "data/prepared/contact_sheet.png")
+PICTURE_WIDTH = 640  # pixels: the text of an artifact is stored in Prefect's database
+MLFLOW_PAGE = "http://127.0.0.1:5000"
+MODEL_STAGES = {  # stage: its weights
+    "backbone": "models/backbone", "prompts": "models/prompts",
+    "finetune@baseline": "models/finetune/baseline", "finetune@clip_reid": "models/finetune/clip_reid",
+    "saga": "models/saga",
+}
+
+
+def artifact_key(text: str) -> str:
+    """Prefect allows lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def publish_metrics(workspace: Path) -> list[dict]:
+    """The metrics of every stage as a table artifact; return its rows."""
+    rows = metric_rows(workspace)
+    if rows:
+        create_table_artifact(key="metrics", table=rows, description="reports/*/metrics.json of this run")
+    results = result_rows(rows)
+    if results:
+        create_table_artifact(key="results", table=results, description="mAP on test identities, %")
+    return rows
+
+
+def metric_rows(workspace: Path) -> list[dict]:
+    """[{stage, metric, value}] of all metrics files, sorted."""
+    rows = []
+    for file in sorted((workspace / "reports").rglob("metrics.json")):
+        stage = "@".join(file.parent.relative_to(workspace / "reports").parts)
+        values = json.loads(file.read_text())
+        rows += [{"stage": stage, "metric": name, "value": values[name]} for name in sorted(values)]
+    return rows
+
+
+def result_rows(rows: list[dict]) -> list[dict]:
+    """One row per method with its mAP under each condition, from "method/condition/mAP" of `evaluate`."""
+    table: dict[str, dict] = {}
+    for row in rows:
+        parts = row["metric"].split("/")
+        if row["stage"] == "evaluate" and len(parts) == 3 and parts[2] == "mAP" and "slope" not in parts[1]:
+            table.setdefault(parts[0], {"method": parts[0]})[parts[1]] = row["value"]
+    return list(table.values())
+
+
+def publish_picture(workspace: Path) -> str | None:
+    """A contact sheet as a small JPEG inside a Markdown artifact; the path shown, or None without one."""
+    for name in PICTURES:
+        if (workspace / name).is_file():
+            data = base64.b64encode(_jpeg(workspace / name)).decode()
+            create_markdown_artifact(key="picture", description=name,
+                                     markdown=f"**{name}**\n\n![{name}](data:image/jpeg;base64,{data})")
+            return name
+    return None
+
+
+def link_model_run(workspace: Path, stage: str) -> str | None:
+    """Link the MLflow run that made the stage's present weights, however long ago; its id or None."""
+    folder = workspace / MODEL_STAGES.get(stage, "none")
+    if not any(folder.rglob("*.safetensors")):
+        return None
+    from stages.tracking import connect, find_run, weights_sha256
+
+    run_id = find_run(workspace, weights_sha256(folder))
+    if run_id is not None:
+        experiment = connect(workspace).get_run(run_id).info.experiment_id
+        create_link_artifact(key=artifact_key(f"mlflow-{stage}"), description=f"MLflow run of {stage}",
+                             link=f"{MLFLOW_PAGE}/#/experiments/{experiment}/runs/{run_id}", link_text=run_id)
+    return run_id
+
+
+def _jpeg(file: Path) -> bytes:
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        picture = picture.convert("RGB")
+    picture.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=70)
+    return buffer.getvalue()

@@ -1,0 +1,155 @@
+"""Obtaining a CLIP: shipped or pre-trained here, by open_clip's name and tag, or from a local file."""
+
+import difflib
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import open_clip
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from reanchor.clip.model import Clip, ClipSpec, fit_weights, spec_from
+from reanchor.config.sections import Backbone
+from reanchor.errors import ReanchorError
+
+# Three scalars that only OpenAI's own files carry; such models use QuickGELU.
+OPENAI_SCALARS = ("input_resolution", "context_length", "vocab_size")
+
+
+def open_clip_model(config: Backbone, image_size: tuple[int, int]) -> Clip:
+    """An open_clip model by name and pre-trained tag (downloaded by open_clip where not cached)."""
+    architecture = architecture_of(config.model)
+    tags = open_clip.list_pretrained_tags_by_model(config.model)
+    if config.tag not in tags:
+        raise ReanchorError(f"backbone.tag: '{config.tag}' is no tag of {config.model}; "
+                            f"choose one of {', '.join(tags)}")
+    try:
+        network = open_clip.create_model(config.model, pretrained=config.tag)
+    except (OSError, RuntimeError, ValueError) as error:  # no network, no cache, no such file
+        raise ReanchorError(
+            f"backbone.tag: weights {config.model}/{config.tag} could not be fetched ({_first_line(error)}); "
+            "connect to the internet, or set backbone=file and backbone.path to a local copy"
+        ) from error
+    return _clip(network, architecture, image_size, config, f"open_clip {config.model} {config.tag}")
+
+
+def local_file(config: Backbone, image_size: tuple[int, int]) -> Clip:
+    """OpenAI `.pt` (TorchScript or state dict), open_clip `.bin` or `.safetensors`.
+
+    Raises:
+        ReanchorError: when the file is absent, unreadable, or does not fit its architecture.
+    """
+    path = Path(config.path)
+    state = read_state(path)
+    openai = any(key in state for key in OPENAI_SCALARS)
+    state = {key: value.float() for key, value in state.items() if key not in OPENAI_SCALARS}
+    architecture = openai_architecture(state) if openai else architecture_of(config.model)
+    spec = ClipSpec(architecture, image_size, config.stride, origin=str(path.name))
+    network = spec.network()
+    if not openai and "logit_scale" not in state:
+        raise ReanchorError(f"{path}: not a CLIP: it has no 'logit_scale'; give an open_clip or OpenAI checkpoint")
+    fit_weights(network, state, str(path))
+    return Clip(spec, network.eval())
+
+
+def shipped(config: Backbone, image_size: tuple[int, int]) -> Clip:
+    """The small CLIP this project pre-trained; its spec travels in the file's metadata."""
+    path = Path(config.path)
+    state = read_state(path)
+    with safe_open(path, framework="pt") as stream:
+        metadata = stream.metadata() or {}
+    if "spec" not in metadata:
+        raise ReanchorError(
+            f"{path}: carries no specification, so it was not made by this project's pre-training; "
+            "use backbone=file for other weights"
+        )
+    values = {key: json.loads(text) for key, text in metadata.items()}
+    spec = spec_from(values["spec"])
+    spec.image_size, spec.stride = image_size, config.stride
+    network = spec.network()
+    fit_weights(network, {key: value.float() for key, value in state.items()}, str(path))
+    return Clip(spec, network.eval(), values["recipe"], values["figures"])
+
+
+def _clip(network: open_clip.model.CLIP, architecture: dict, size: tuple[int, int], config: Backbone,
+          origin: str) -> Clip:
+    if not isinstance(network, open_clip.model.CLIP):
+        raise ReanchorError(
+            f"backbone.model: {config.model} is a {type(network).__name__}; choose a plain CLIP such as ViT-B-16"
+        )
+    return Clip(ClipSpec(architecture, size, config.stride, origin=origin), network.float().eval())
+
+
+def architecture_of(model: str) -> dict:
+    """open_clip's own configuration of a model name."""
+    config = open_clip.get_model_config(model)
+    if config is None:
+        near = difflib.get_close_matches(model, open_clip.list_models(), n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
+        raise ReanchorError(f"backbone.model: open_clip knows no model '{model}'; {hint}")
+    return {**config, "quick_gelu": config.get("quick_gelu", False)}
+
+
+def openai_architecture(state: dict[str, Tensor]) -> dict:
+    """Sizes read off an OpenAI ViT's tensors; heads are width // 64, as in all their releases."""
+    if "visual.proj" not in state:
+        raise ReanchorError("backbone.path: an OpenAI ResNet CLIP is not supported; give a ViT such as ViT-B-16.pt")
+    blocks = {"visual": 0, "text": 0}
+    for name in state:
+        if name.endswith(".attn.in_proj_weight"):
+            blocks["visual" if name.startswith("visual.") else "text"] += 1
+    patch = state["visual.conv1.weight"].shape[-1]
+    grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    text_width = state["ln_final.weight"].shape[0]
+    return {
+        "embed_dim": state["text_projection"].shape[1],
+        "quick_gelu": True,
+        "vision_cfg": {"image_size": patch * grid, "patch_size": patch, "layers": blocks["visual"],
+                       "width": state["visual.conv1.weight"].shape[0]},
+        "text_cfg": {"context_length": state["positional_embedding"].shape[0], "width": text_width,
+                     "vocab_size": state["token_embedding.weight"].shape[0], "heads": text_width // 64,
+                     "layers": blocks["text"]},
+    }
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dict from .safetensors, TorchScript, or a pickle read with `weights_only=True`."""
+    if not path.is_file():
+        raise ReanchorError(f"backbone.path: no file at {path}; set backbone.path to a CLIP checkpoint")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if _is_torchscript(path):
+            return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError, KeyError) as error:
+        raise _unreadable(path, error) from error
+    except Exception as error:  # safetensors raises its own class, which derives from Exception alone
+        raise _unreadable(path, error) from error
+    state = state.get("state_dict", state)
+    if not all(isinstance(value, Tensor | int | float) for value in state.values()):
+        raise _unreadable(path, ValueError("it holds more than tensors"))
+    state = {key.removeprefix("module."): torch.as_tensor(value) for key, value in state.items()}
+    return state
+
+
+def _unreadable(path: Path, error: Exception) -> ReanchorError:
+    return ReanchorError(
+        f"backbone.path: {path} is no readable checkpoint ({_first_line(error)}); allowed are OpenAI .pt, "
+        "open_clip .bin and .safetensors that hold tensors only"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("constants.pkl") for name in archive.namelist())

@@ -1,0 +1,141 @@
+"""A CLIP as the stages pass it on: open_clip's network, its tokenizer and its preprocessing."""
+
+import copy
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import open_clip
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from reanchor.clip.text import TextEncoder
+from reanchor.clip.tokenizer import BytePairTokenizer, Tokenizer, WordTokenizer
+from reanchor.clip.vision import ImageEncoder
+from reanchor.errors import ReanchorError
+
+
+@dataclass
+class ClipSpec:
+    """All that rebuilds the network around its weights."""
+
+    architecture: dict  # open_clip's: embed_dim, vision_cfg, text_cfg, quick_gelu
+    image_size: tuple[int, int]  # (height, width) the encoder reads
+    stride: int = 0
+    vocabulary: list[str] | None = None  # None: byte-pair codes
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    origin: str = ""
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer the text tower was trained with."""
+        return WordTokenizer(self.vocabulary) if self.vocabulary else BytePairTokenizer()
+
+    def network(self) -> open_clip.model.CLIP:
+        """An uninitialised network of this architecture."""
+        arch = self.architecture
+        return open_clip.model.CLIP(
+            arch["embed_dim"], CLIPVisionCfg(**_pairs(arch["vision_cfg"])), CLIPTextCfg(**arch["text_cfg"]),
+            quick_gelu=arch.get("quick_gelu", False),
+        )
+
+    def image_encoder(self, network: open_clip.model.CLIP | None = None) -> ImageEncoder:
+        """The image tower of `network` (or of a blank one), read at this size and stride."""
+        visual = (network or self.network()).visual
+        return ImageEncoder(copy.deepcopy(visual), tuple(self.image_size), self.stride)
+
+
+def _pairs(vision: dict) -> dict:
+    """JSON turns open_clip's tuples into lists; turn them back."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in vision.items()}
+
+
+@dataclass
+class Clip:
+    """Weights and spec together."""
+
+    spec: ClipSpec
+    network: open_clip.model.CLIP
+    recipe: dict = field(default_factory=dict)  # settings it was pre-trained with, where that is known
+    figures: dict = field(default_factory=dict)  # what its pre-training measured
+
+    def image_encoder(self) -> ImageEncoder:
+        """A copy of the image tower, adapted to the spec's size and stride."""
+        return self.spec.image_encoder(self.network)
+
+    def text_encoder(self) -> TextEncoder:
+        """The frozen text tower."""
+        encoder = TextEncoder(self.network)
+        return freeze(encoder)
+
+    def save(self, folder: Path) -> None:
+        """Write weights.safetensors and model.json into an existing folder."""
+        save_weights(self.network, folder)
+        write_spec(self.spec, folder, recipe=self.recipe, figures=self.figures)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Clip":
+        """Read what `save` wrote."""
+        values = read_model_json(folder)
+        spec = spec_from(values["spec"])
+        network = spec.network()
+        load_weights(network, folder)
+        return cls(spec, network.eval(), values["recipe"], values["figures"])
+
+
+def freeze(module: nn.Module) -> nn.Module:
+    """No gradients, evaluation mode."""
+    return module.requires_grad_(False).eval()
+
+
+def write_spec(spec: ClipSpec, folder: Path, kind: str = "clip", **more: object) -> None:
+    """Write model.json: what kind of model lies here, the CLIP it stands on, and its own settings."""
+    values = {"kind": kind, "spec": asdict(spec), **more}
+    (folder / "model.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+
+
+def read_model_json(folder: Path) -> dict:
+    """The whole of model.json.
+
+    Raises:
+        ReanchorError: when the folder holds no model.
+    """
+    path = Path(folder) / "model.json"
+    if not path.is_file():
+        raise ReanchorError(f"{path}: no model here; run the stage that writes it (`dvc repro`)")
+    return json.loads(path.read_text())
+
+
+def spec_from(values: dict) -> ClipSpec:
+    """A spec out of JSON, where tuples have become lists."""
+    tuples = {key: tuple(values[key]) for key in ("image_size", "mean", "std")}
+    return ClipSpec(**{**values, **tuples})
+
+
+def save_weights(module: nn.Module, folder: Path) -> None:
+    """Write the state dict as weights.safetensors, in fp32."""
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    save_file(state, folder / "weights.safetensors")
+
+
+def load_weights(module: nn.Module, folder: Path) -> None:
+    """Load weights.safetensors strictly by name and shape."""
+    fit_weights(module, load_file(Path(folder) / "weights.safetensors"), str(folder))
+
+
+def fit_weights(module: nn.Module, state: dict, culprit: str) -> None:
+    """`load_state_dict` with one plain line where names or shapes do not fit."""
+    wanted = module.state_dict()
+    missing = sorted(wanted.keys() - state.keys())
+    extra = sorted(state.keys() - wanted.keys())
+    wrong = sorted(k for k in wanted.keys() & state.keys() if wanted[k].shape != state[k].shape)
+    if missing or extra or wrong:
+        first = wrong[0] if wrong else (missing or extra)[0]
+        detail = f"{tuple(state[first].shape)} instead of {tuple(wanted[first].shape)}" if wrong else (
+            "missing" if missing else "unknown to this architecture")
+        raise ReanchorError(
+            f"{culprit}: weights do not fit: {len(missing)} missing, {len(extra)} unknown, {len(wrong)} of another "
+            f"shape; first: {first} is {detail}; give the file the model name it was made with (backbone.model)"
+        )
+    module.load_state_dict(state)

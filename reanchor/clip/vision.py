@@ -1,0 +1,108 @@
+"""The image encoder: open_clip's ViT with rectangular input, overlapping stride and taps.
+
+Shapes: B images, T patch tokens (+1 [CLS] in front), D token width, E joint width.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import VisionTransformer
+from torch import Tensor, nn
+
+from reanchor.errors import ReanchorError
+
+
+@dataclass
+class ImageTokens:
+    """What one pass yields."""
+
+    last: Tensor  # [B, 1+T, D] after the last block and ln_post
+    projected: Tensor  # [B, E] the [CLS] of `last` in the joint space
+    taps: dict[int, Tensor] = field(default_factory=dict)  # block (1-indexed) -> [B, 1+T, D], no norm
+
+    @property
+    def cls(self) -> Tensor:
+        """[CLS] after ln_post, [B, D]."""
+        return self.last[:, 0]
+
+
+def resize_positions(positions: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
+    """Resize position embeddings [1+S, D] from grid `source` to grid `target`; [CLS]'s row is kept.
+
+    Bilinear, align_corners False, no antialias, as CLIP-ReID's code does.
+    """
+    if source == target:
+        return positions.clone()
+    grid = positions[1:].reshape(1, *source, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=target, mode="bilinear", align_corners=False)
+    return torch.cat([positions[:1], grid.permute(0, 2, 3, 1).reshape(target[0] * target[1], -1)])
+
+
+def patch_grid(size: tuple[int, int], patch: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Rows and columns of patches: (size - patch) // stride + 1; `stride` 0 means no overlap."""
+    steps = (stride, stride) if stride else patch
+    rows, cols = ((s - p) // step + 1 for s, p, step in zip(size, patch, steps, strict=True))
+    if min(rows, cols) < 1:
+        raise ReanchorError(
+            f"prepare.height x prepare.width: {size[0]}x{size[1]} holds no {patch[0]}x{patch[1]} patch; "
+            "give a size of at least one patch"
+        )
+    return rows, cols
+
+
+class ImageEncoder(nn.Module):
+    """A ViT of open_clip's own class, read as CLIP-ReID and SAGA read it.
+
+    Args:
+        visual: the tower; its convolution stride and position embeddings are adapted in place.
+        image_size: (height, width) in pixels.
+        stride: patch stride in pixels (OLP where smaller than the patch); 0: the patch size.
+    """
+
+    def __init__(self, visual: VisionTransformer, image_size: tuple[int, int], stride: int = 0):
+        super().__init__()
+        if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
+            raise ReanchorError(
+                f"backbone.model: a {type(visual).__name__} image tower is not supported; "
+                "choose a model whose image tower is open_clip's ViT with a [CLS] token, such as ViT-B-16"
+            )
+        self.grid = patch_grid(image_size, visual.patch_size, stride)
+        if stride:
+            visual.conv1.stride = (stride, stride)
+        positions = resize_positions(visual.positional_embedding.data, visual.grid_size, self.grid)
+        visual.positional_embedding = nn.Parameter(positions)
+        visual.patch_dropout = nn.Identity()
+        self.visual = visual
+        self.width = visual.conv1.out_channels
+        self.embed = visual.proj.shape[1]
+        self.depth = len(visual.transformer.resblocks)
+
+    def forward(self, images: Tensor, camera: Tensor | None = None, taps: Collection[int] = (),
+                keep: Tensor | None = None) -> ImageTokens:
+        """Encode normalised images [B, 3, H, W].
+
+        Args:
+            camera: SIE, already multiplied by its coefficient, [B, D]; added to [CLS] only, before
+                position embeddings and ln_pre (CLIP-ReID section "SIE and OLP").
+            taps: blocks (1-indexed) whose raw output is wanted.
+            keep: patch dropout, the indices [B, k] of the patch tokens that stay.
+        """
+        visual = self.visual
+        x = visual.conv1(images).flatten(2).transpose(1, 2)
+        cls = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
+        if camera is not None:
+            cls = cls + camera.to(x.dtype).unsqueeze(1)
+        x = torch.cat([cls, x], dim=1) + visual.positional_embedding.to(x.dtype)
+        if keep is not None:
+            chosen = keep.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+            x = torch.cat([x[:, :1], x[:, 1:].gather(1, chosen)], dim=1)
+        x = visual.ln_pre(x)
+        kept = {}
+        for number, block in enumerate(visual.transformer.resblocks, start=1):
+            x = block(x)
+            if number in taps:
+                kept[number] = x
+        last = visual.ln_post(x)
+        return ImageTokens(last, last[:, 0] @ visual.proj, kept)

@@ -1,0 +1,87 @@
+"""Training images as the stages' losses want them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from reanchor.clip.model import ClipSpec
+from reanchor.clip.vision import ImageEncoder
+from reanchor.config.sections import Finetune
+from reanchor.data import ImageStore, Manifest
+from reanchor.data.augment import normalise, random_crop, random_erase, random_flip
+from reanchor.errors import ReanchorError
+from reanchor.occlusion import OccludedSet
+
+
+@dataclass
+class TrainingImages:
+    """The training rows, in the order of `labels`; n rows of a store of N images."""
+
+    images: np.ndarray  # uint8 [N, H, W, 3], possibly a memory map
+    rows: np.ndarray  # int64 [n] rows of `images`
+    labels: np.ndarray  # int64 [n] 0-based identities
+    cameras: np.ndarray  # int64 [n] 0-based cameras
+    occluded: np.ndarray | None = None  # uint8 [M, H, W, 3]: OGor copies
+    occluded_of: np.ndarray | None = None  # int64 [n]: index into `occluded`, -1 where there is none
+
+    @classmethod
+    def open(cls, prepared: Path, occluded: Path | None = None) -> "TrainingImages":
+        """Read the split `train`, and its OGor copies when `occluded` is given.
+
+        Raises:
+            ReanchorError: when there are fewer than two training identities.
+        """
+        manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
+        rows = manifest.rows("train")
+        pids, labels = np.unique(manifest.pid[rows], return_inverse=True)
+        if len(pids) < 2:
+            raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "
+                                "check prepare.root, or lower prepare.validation_share")
+        data = cls(store.images, rows, labels, np.maximum(manifest.camid[rows].astype(np.int64) - 1, 0))
+        if occluded is not None and (occluded / "train").is_dir():  # absent when occlude.train_share is 0
+            copies = OccludedSet.open(occluded / "train")
+            place = {int(row): number for number, row in enumerate(copies.rows)}
+            data.occluded = copies.images
+            data.occluded_of = np.array([place.get(int(row), -1) for row in rows])
+        return data
+
+    @property
+    def identities(self) -> int:
+        """How many identities there are."""
+        return int(self.labels.max()) + 1
+
+    @property
+    def camera_count(self) -> int:
+        """The highest camera number."""
+        return int(self.cameras.max()) + 1
+
+    def take(self, chosen: np.ndarray, occluded: float, generator: Generator) -> np.ndarray:
+        """uint8 [B, H, W, 3]; an image that has an occluded copy is replaced by it with this chance."""
+        images = self.images[self.rows[chosen]]
+        if self.occluded is None or not occluded:
+            return images
+        draw = torch.rand(len(chosen), generator=generator).numpy() < occluded
+        copies = np.where(draw, self.occluded_of[chosen], -1)
+        images[copies >= 0] = self.occluded[copies[copies >= 0]]
+        return images
+
+
+def augment(images: np.ndarray, config: Finetune, spec: ClipSpec, generator: Generator) -> Tensor:
+    """Flip, pad and crop, normalise, random erasing (CLIP-ReID's training transform), [B, 3, H, W]."""
+    x = random_flip(torch.from_numpy(images), config.flip, generator)
+    x = random_crop(x, config.pad, generator)
+    return random_erase(normalise(x, spec.mean, spec.std), config.erase, generator)
+
+
+@torch.inference_mode()
+def plain_features(encoder: ImageEncoder, data: TrainingImages, spec: ClipSpec, device: str,
+                   batch: int = 256) -> Tensor:
+    """Projected [CLS] of every training image without augmentation, [n, E]: stage 1's cache."""
+    parts = []
+    for start in range(0, len(data.rows), batch):
+        images = torch.from_numpy(data.images[data.rows[start:start + batch]])
+        parts.append(encoder(normalise(images, spec.mean, spec.std).to(device)).projected)
+    return torch.cat(parts).float().clone()

@@ -1,0 +1,135 @@
+"""CLIP-ReID stage 1: learnable prompt context per identity on a frozen CLIP.
+
+Shapes: N identities, M context vectors, W text width, L slots up to [EOS], E joint width, B batch.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Generator, Tensor, nn
+
+from reanchor.clip.model import Clip, freeze
+from reanchor.clip.text import TextEncoder
+from reanchor.clip.tokenizer import Tokenizer
+from reanchor.clipreid.data import TrainingImages, plain_features
+from reanchor.config.sections import Prompts, Runtime
+from reanchor.errors import ReanchorError
+from reanchor.files import atomic_directory
+from reanchor.losses import supervised_contrastive
+from reanchor.training import checkpoint
+from reanchor.training.device import choose_device
+from reanchor.training.loop import Job, Trainer
+from reanchor.training.recorder import Recorder
+from reanchor.training.schedule import warmup_cosine_lr
+
+
+class PromptLearner(nn.Module):
+    """[SOS] `before` [X]_1 ... [X]_M `after` [EOS], with one context per identity (CLIP-ReID section 3.2).
+
+    Slots behind [EOS] are left out: a causal encoder never reads them.
+    """
+
+    def __init__(self, identities: int, context: int, before: str, after: str, text: TextEncoder,
+                 tokenizer: Tokenizer):
+        super().__init__()
+        prefix = [tokenizer.sos, *tokenizer.encode(before)]
+        suffix = [*tokenizer.encode(after), tokenizer.eos]
+        length = len(prefix) + context + len(suffix)
+        if length > text.context_length:
+            raise ReanchorError(
+                f"prompts.context: {context} vectors make a prompt of {length} tokens; the text encoder reads "
+                f"{text.context_length}; lower it by {length - text.context_length}"
+            )
+        device = text.token_embedding.weight.device
+        with torch.no_grad():
+            self.register_buffer("prefix", text.token_embedding(torch.tensor(prefix, device=device)))
+            self.register_buffer("suffix", text.token_embedding(torch.tensor(suffix, device=device)))
+        self.context = nn.Parameter(torch.empty(identities, context, text.width))
+
+    def initialise(self, generator: Generator) -> None:
+        """N(0, .02), as the authors' code."""
+        with torch.no_grad():
+            self.context.normal_(0, 0.02, generator=generator)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """Prompts of these identities as word embeddings [B, L, W]."""
+        return torch.cat([self.prefix.expand(len(labels), -1, -1), self._tail(labels)], dim=1)
+
+    def encode(self, labels: Tensor, text: TextEncoder) -> Tensor:
+        """Text features [B, E] of these identities; the prefix they share is read once."""
+        return text.continue_from(text.read_prefix(self.prefix), self._tail(labels))
+
+    def _tail(self, labels: Tensor) -> Tensor:
+        return torch.cat([self.context[labels], self.suffix.expand(len(labels), -1, -1)], dim=1)
+
+
+def stage1_losses(images: Tensor, labels: Tensor, learner: PromptLearner, text: TextEncoder,
+                  temperature: float = 1.0, normalised: bool = False) -> dict[str, Tensor]:
+    """L_i2t + L_t2i (CLIP-ReID eq. 5) of image features [B, E].
+
+    Each identity of the batch is encoded once and its text feature repeated: same values and
+    gradients as one prompt per image, for the price of the distinct identities.
+    """
+    unique, inverse = labels.unique(return_inverse=True)
+    texts = learner.encode(unique, text)[inverse]
+    if normalised:
+        images, texts = F.normalize(images, dim=1), F.normalize(texts, dim=1)
+    images = images / temperature
+    i2t = supervised_contrastive(images, texts, labels, labels)
+    t2i = supervised_contrastive(texts, images, labels, labels)
+    return {"i2t": i2t, "t2i": t2i, "loss": i2t + t2i}
+
+
+@torch.inference_mode()
+def text_features(learner: PromptLearner, text: TextEncoder, batch: int = 256) -> Tensor:
+    """The text feature of every identity, [N, E]: the frozen classifier of stage 2."""
+    labels = torch.arange(len(learner.context), device=learner.context.device)
+    return torch.cat([learner.encode(part, text) for part in labels.split(batch)]).clone()
+
+
+def prompts_job(config: Prompts, learner: PromptLearner, text: TextEncoder, images: Tensor, labels: Tensor) -> Job:
+    """Stage 1 as a `Job` over cached image features [I, E] and labels [I]."""
+    optimizer = torch.optim.Adam([learner.context], lr=config.lr, weight_decay=config.weight_decay)
+
+    def batches(epoch: int) -> list[Tensor]:
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(images))
+        return list(torch.from_numpy(order).split(config.batch))
+
+    def losses(rows: Tensor, generator: Generator) -> dict[str, Tensor]:
+        rows = rows.to(images.device)
+        return stage1_losses(images[rows], labels[rows], learner, text, config.temperature, config.normalise)
+
+    def lr_factor(epoch: int, step: int, steps: int) -> float:
+        return warmup_cosine_lr(epoch + 1, config.epochs, config.lr, config.warmup_epochs, config.warmup_lr,
+                                config.min_lr) / config.lr
+
+    return Job("prompts", learner, optimizer, config.epochs, batches, losses, lr_factor, config.seed, config.batch)
+
+
+def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, recorder: Recorder) -> dict[str, float]:
+    """Stage 1 from the workspace's data and backbone; writes the context and every identity's text feature."""
+    device = choose_device(runtime.device)
+    clip, data = Clip.load(root / "models/backbone"), TrainingImages.open(root / "data/prepared")
+    text = clip.text_encoder().to(device)
+    images = plain_features(freeze(clip.image_encoder()).to(device), data, clip.spec, device)
+    learner = PromptLearner(data.identities, config.context, config.before, config.after, text,
+                            clip.spec.tokenizer())
+    learner.initialise(Generator().manual_seed(config.seed))
+    learner.to(device)
+    mark = checkpoint.fingerprint(asdict(config), checkpoint.inputs(
+        root / "data/prepared/manifest.parquet", root / "models/backbone/weights.safetensors"))
+    job = prompts_job(config, learner, text, images, torch.from_numpy(data.labels).to(device))
+    outcome = Trainer(job, root / f".checkpoints/prompts-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
+    with atomic_directory(out) as folder:
+        state = {"context": learner.context.detach(), "text_features": text_features(learner, text)}
+        save_file({name: value.cpu().contiguous() for name, value in state.items()}, folder / "prompts.safetensors")
+    return outcome.figures()
+
+
+def read_text_features(folder: Path) -> Tensor:
+    """Every identity's text feature, [N, E], as `train_prompts` wrote them."""
+    return load_file(folder / "prompts.safetensors")["text_features"]

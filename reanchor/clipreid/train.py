@@ -1,0 +1,82 @@
+"""One stage-2 training from the workspace's files."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from reanchor.clip.model import Clip, ClipSpec
+from reanchor.clipreid.data import TrainingImages
+from reanchor.clipreid.finetune import finetune_job
+from reanchor.clipreid.model import ReidModel, test_feature
+from reanchor.clipreid.prompts import read_text_features
+from reanchor.config.sections import LossWeights, Params
+from reanchor.data.augment import normalise
+from reanchor.embedding import save_reid
+from reanchor.files import atomic_directory
+from reanchor.training import checkpoint
+from reanchor.training.device import choose_device
+from reanchor.training.loop import Trainer
+from reanchor.training.recorder import Recorder
+from reanchor.validation import RULE, Embed, Validation
+
+
+def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
+    """Fine-tune "baseline" or "clip_reid"; keep the epoch with the best validation score."""
+    config, runtime = params.finetune, params.runtime
+    weights: LossWeights = getattr(config, name)
+    device = choose_device(runtime.device)
+    clip = Clip.load(root / "models/backbone")
+    data = TrainingImages.open(root / "data/prepared", root / "data/occluded")
+    texts = read_text_features(root / "models/prompts").to(device) if weights.text else None
+    model = build_model(clip, data, params, weights).to(device)
+    validation = Validation.open(root / "data/prepared", root / "data/occluded")
+    job = finetune_job(f"finetune@{name}", config, weights, model, data, texts, clip.spec,
+                       lambda: validation.score(embed_with(model, clip.spec, device)))
+    mark = mark_of(name, params, weights, root)
+    outcome = Trainer(job, root / f".checkpoints/finetune-{name}-{mark}.pt", mark, runtime.checkpoint_steps,
+                      recorder).run()
+    with atomic_directory(out) as folder:
+        save_reid(model, clip.spec, name, folder)
+    return {**outcome.figures(), "selection": RULE}
+
+
+def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossWeights) -> ReidModel:
+    """A seeded stage-2 model on the CLIP's image encoder."""
+    config = params.finetune
+    torch.manual_seed(config.seed)
+    model = ReidModel(clip.image_encoder(), data.identities, data.camera_count if config.camera_embedding else 0,
+                      config.camera_embedding, params.saga.token_block if weights.token else 0)
+    model.initialise(Generator().manual_seed(config.seed))
+    return model
+
+
+def mark_of(name: str, params: Params, weights: LossWeights, root: Path) -> str:
+    """What this training's result depends on."""
+    paths = [root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
+             root / "models/backbone/weights.safetensors"]
+    if weights.text:
+        paths.append(root / "models/prompts/prompts.safetensors")
+    return checkpoint.fingerprint(name, asdict(params.finetune), params.saga.token_block, checkpoint.inputs(*paths))
+
+
+def embed_with(model: ReidModel, spec: ClipSpec, device: str, batch: int = 256) -> Embed:
+    """The model in training as a function from uint8 images to unit features."""
+    @torch.inference_mode()
+    def embed(images: np.ndarray, camids: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(images), batch):
+            part = torch.from_numpy(np.ascontiguousarray(images[start:start + batch]))
+            cameras = torch.from_numpy(camids[start:start + batch].astype(np.int64) - 1).to(device)
+            out = model.encode(normalise(part, spec.mean, spec.std).to(device), cameras)
+            parts.append(_unit(test_feature(out)))
+        return torch.cat(parts).cpu().numpy()
+
+    return embed
+
+
+def _unit(features: Tensor) -> Tensor:
+    return F.normalize(features, dim=1)

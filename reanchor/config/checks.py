@@ -1,0 +1,94 @@
+"""Rules that bind several settings; each names both keys, both values and the remedy."""
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+from reanchor.config.sections import Params
+from reanchor.errors import ReanchorError
+
+STREETFOLK_ROOT = "data/streetfolk"
+_OPEN_CLIP_BLOCKS = {"ViT-B": 12, "ViT-L": 24, "ViT-H": 32}  # by the model name's beginning
+
+
+def check_together(params: Params, source: str) -> None:
+    """Raise ReanchorError for the first rule that `params` breaks."""
+    for rule in _RULES:
+        for complaint in rule(params):
+            raise ReanchorError(f"{source}: {complaint}")
+
+
+def vision_blocks(params: Params) -> int | None:
+    """Transformer blocks of the configured backbone's image tower; None where only its file can tell."""
+    backbone = params.backbone
+    if backbone.source in ("pretrain", "shipped"):  # shipped weights were made by the same recipe
+        return backbone.pretrain.vision_layers
+    for beginning, blocks in _OPEN_CLIP_BLOCKS.items():
+        if backbone.source == "open_clip" and backbone.model.startswith(beginning):
+            return blocks
+    return None
+
+
+def _data(params: Params) -> Iterator[str]:
+    prepare, occlude = params.prepare, params.occlude
+    if not prepare.root.strip():
+        yield f"prepare.root: got {prepare.root!r}; allowed: the dataset's folder"
+    if not params.render.enabled and prepare.root == STREETFOLK_ROOT:
+        yield (f"prepare.root: got {prepare.root!r} while render.enabled is false, so nothing fills that "
+               "folder; set render.enabled=true or name your own dataset's folder")
+    if occlude.ratio_low >= occlude.ratio_high:
+        yield (f"occlude.ratio_low: got {occlude.ratio_low}; allowed: less than occlude.ratio_high, "
+               f"which is {occlude.ratio_high}")
+    for name in ("masking_ratios", "people_ratios"):
+        ratios = getattr(occlude, name)
+        if len({round(ratio, 2) for ratio in ratios}) < len(ratios):
+            yield f"occlude.{name}: got {ratios}; allowed: ratios that differ in their first two decimals"
+
+
+def _pretrain(params: Params) -> Iterator[str]:
+    recipe = params.backbone.pretrain
+    for name in ("vision_width", "text_width"):
+        width = getattr(recipe, name)
+        if width % recipe.heads:
+            yield (f"backbone.pretrain.{name}: got {width}; allowed: a multiple of backbone.pretrain.heads, "
+                   f"which is {recipe.heads}")
+    if recipe.token_block > recipe.vision_layers:
+        yield (f"backbone.pretrain.token_block: got {recipe.token_block}; allowed: 1 to "
+               f"backbone.pretrain.vision_layers, which is {recipe.vision_layers}")
+
+
+def _backbone(params: Params) -> Iterator[str]:
+    backbone = params.backbone
+    if backbone.source in ("shipped", "file") and not backbone.path.strip():
+        yield (f"backbone.path: got {backbone.path!r}; allowed: a weight file, as backbone.source is "
+               f"{backbone.source!r}")
+    if backbone.source == "open_clip" and not (backbone.model.strip() and backbone.tag.strip()):
+        yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
+               "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
+    blocks = vision_blocks(params)
+    if blocks is not None and params.saga.token_block > blocks:
+        yield (f"saga.token_block: got {params.saga.token_block}; allowed: 1 to {blocks}, "
+               f"the blocks of backbone.source {backbone.source!r}")
+
+
+def _training(params: Params) -> Iterator[str]:
+    finetune, saga, prompts = params.finetune, params.saga, params.prompts
+    if any(left >= right for left, right in pairwise(finetune.milestones)):
+        yield f"finetune.milestones: got {finetune.milestones}; allowed: ascending epochs, each once"
+    for name, warmup, epochs in (("prompts", prompts.warmup_epochs, prompts.epochs),
+                                 ("finetune", finetune.warmup_epochs, finetune.epochs)):
+        if warmup > epochs:
+            yield f"{name}.warmup_epochs: got {warmup}; allowed: at most {name}.epochs, which is {epochs}"
+    if saga.frozen_slots > saga.context_slots:
+        yield (f"saga.frozen_slots: got {saga.frozen_slots}; allowed: at most saga.context_slots, "
+               f"which is {saga.context_slots}")
+    if not saga.fusion_grid:
+        yield "saga.fusion_grid: got []; allowed: at least one weight"
+
+
+def _evaluation(params: Params) -> Iterator[str]:
+    methods = params.evaluate.methods
+    if not methods or len(set(methods)) < len(methods):
+        yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
+
+
+_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _evaluation)

@@ -1,0 +1,105 @@
+"""From a dataset's folder to manifest.parquet and images.arrow, with everything doubtful set aside."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reanchor.config.sections import Prepare
+from reanchor.data.listing import Listing, Rejection
+from reanchor.data.manifest import SPLITS, Manifest
+from reanchor.data.quarantine import (
+    Checked,
+    Scratch,
+    check_files,
+    drop_duplicates,
+    drop_one_camera,
+    require_few,
+    require_usable,
+    write_quarantine,
+)
+from reanchor.data.readers import read_dataset
+from reanchor.data.sheet import write_contact_sheet
+from reanchor.data.split import held_out_pids
+from reanchor.data.statistics import describe
+from reanchor.data.store import ImageStore, write_store
+from reanchor.files import atomic_directory, write_json
+
+
+def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()) -> dict:
+    """Make `out` whole.
+
+    It holds manifest.parquet, images.arrow, quarantine.parquet, statistics.json and contact_sheet.png.
+    `config.root` is taken relative to `workspace`. Every image is decoded and resized once,
+    `processes` at a time; the outputs' bytes do not depend on how many.
+    Returns flat metrics: images and identities of each split, captions, quarantined files by reason.
+
+    Raises:
+        ReanchorError: wrong path or layout, too many bad files, too few identities, disk full.
+    """
+    listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed)
+    has_masks = listing.masks is not None
+    with atomic_directory(out) as folder:
+        scratch_path = folder / "scratch.raw"
+        with Scratch(scratch_path, config.height, config.width, has_masks) as scratch:
+            images, rejections = _examine(listing, scratch, config, processes)
+            images, manifest = _arrange(images, listing, config)
+            indices = [image.index for image in images]
+            write_store(folder / "images.arrow", (scratch.pixels(index) for index in indices),
+                        (scratch.mask(index) for index in indices) if has_masks else None, count=len(indices))
+        scratch_path.unlink()
+        manifest.write(folder / "manifest.parquet")
+        write_quarantine(folder / "quarantine.parquet", rejections)
+        statistics = describe(listing, manifest, rejections, config.card, has_masks)
+        write_json(folder / "statistics.json", statistics)
+        write_contact_sheet(folder / "contact_sheet.png", manifest, ImageStore.open(folder / "images.arrow"))
+    return _metrics(statistics)
+
+
+def _examine(listing: Listing, scratch: Scratch, config: Prepare, processes: int
+             ) -> tuple[list[Checked], list[Rejection]]:
+    """(usable images, everything rejected so far or now)."""
+    images, unreadable = check_files(listing, scratch, config.max_pixels, processes)
+    images, duplicates = drop_duplicates(images)
+    images, one_camera = drop_one_camera(images)
+    rejections = listing.rejections + unreadable + duplicates + one_camera
+    require_few(rejections, len(images), config)
+    require_usable(images, rejections)
+    return images, rejections
+
+
+def _arrange(images: list[Checked], listing: Listing, config: Prepare) -> tuple[list[Checked], Manifest]:
+    """Hold out the validation identities and sort by (split, path)."""
+    train = [image.entry.pid for image in images if image.entry.split == "train"]
+    held_out = held_out_pids(train, config.validation_share, config.seed)
+
+    def split_of(image: Checked) -> str:
+        split = image.entry.split
+        return "val" if split == "train" and image.entry.pid in held_out else split
+
+    images = sorted(images, key=lambda image: (SPLITS.index(split_of(image)), image.entry.path))
+    entries = [image.entry for image in images]
+    manifest = Manifest(
+        image_id=[entry.image_id for entry in entries],
+        path=[entry.path for entry in entries],
+        pid=np.array([entry.pid for entry in entries], np.int64),
+        camid=np.array([entry.camid for entry in entries], np.int32),
+        viewid=np.array([entry.viewid for entry in entries], np.int32),
+        split=np.array([split_of(image) for image in images], dtype="U7"),
+        captions=[list(entry.captions) for entry in entries],
+        width=np.array([image.width for image in images], np.int32),
+        height=np.array([image.height for image in images], np.int32),
+        checksum=[image.checksum for image in images],
+        metadata={"name": listing.name, "reader": config.reader, "root": config.root,
+                  "height": str(config.height), "width": str(config.width)},
+    )
+    return images, manifest
+
+
+def _metrics(statistics: dict) -> dict:
+    metrics = {f"{split}_{kind}": values[kind] for split, values in statistics["splits"].items()
+               for kind in ("images", "identities")}
+    metrics |= {name: statistics["found"][name] for name in ("distractors", "junk")}
+    metrics |= {name: statistics[name] for name in ("captions", "queries_without_match")}
+    metrics |= {"card_differences": len(statistics["card"]["differences"]),
+                "quarantined": sum(statistics["quarantined"].values())}
+    return metrics | {f"quarantined_{reason}": count for reason, count in statistics["quarantined"].items()}

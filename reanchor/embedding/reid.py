@@ -1,0 +1,82 @@
+"""The image encoder as an embedder: untouched (zero-shot) or fine-tuned."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from reanchor.clip.model import (
+    Clip,
+    ClipSpec,
+    freeze,
+    load_weights,
+    read_model_json,
+    save_weights,
+    spec_from,
+    write_spec,
+)
+from reanchor.clip.vision import ImageTokens
+from reanchor.clipreid.model import ReidModel, test_feature
+from reanchor.data.augment import normalise
+from reanchor.evaluation.embedder import Embedding
+
+
+class ReidEmbedder:
+    """concat([CLS] after ln_post, projection), L2-normalised as one vector (CLIP-ReID's test feature)."""
+
+    def __init__(self, name: str, model: ReidModel, spec: ClipSpec, device: str):
+        self.name, self.spec, self.device = name, spec, device
+        self.model = freeze(model).to(device)
+        self.grid = model.encoder.grid
+        self.patch = model.encoder.visual.patch_size[0]
+        self.stride = model.encoder.visual.conv1.stride[0]
+
+    def tokens(self, images: np.ndarray, camids: np.ndarray, taps: tuple[int, ...] = ()) -> ImageTokens:
+        """One pass over uint8 images [B, H, W, 3] seen by 1-based cameras [B]."""
+        batch = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
+        return self.model.encode(batch.to(self.device), self._cameras(camids), taps)
+
+    def _cameras(self, camids: np.ndarray) -> Tensor | None:
+        if self.model.camera is None:
+            return None
+        return torch.as_tensor(camids, dtype=torch.int64, device=self.device) - 1
+
+    @torch.inference_mode()
+    def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
+        """Unit features [B, D + E]."""
+        features = F.normalize(test_feature(self.tokens(images, camids)), dim=1)
+        return Embedding(features.cpu().numpy())
+
+
+def load_zero_shot(folder: Path, device: str) -> ReidEmbedder:
+    """The backbone as it is."""
+    clip = Clip.load(folder)
+    return ReidEmbedder("zero_shot", ReidModel(clip.image_encoder(), identities=1), clip.spec, device)
+
+
+def save_reid(model: ReidModel, spec: ClipSpec, name: str, folder: Path) -> None:
+    """Write a fine-tuned model: weights.safetensors and model.json."""
+    save_weights(model, folder)
+    write_spec(spec, folder, kind="reid", name=name, settings={
+        "identities": model.classifier.out_features,
+        "cameras": 0 if model.camera is None else len(model.camera),
+        "camera_coefficient": model.camera_coefficient,
+        "token_block": model.token_block,
+    })
+
+
+def read_reid(folder: Path) -> tuple[ReidModel, ClipSpec, str]:
+    """What `save_reid` wrote: model, spec of its CLIP, name."""
+    values = read_model_json(folder)
+    spec = spec_from(values["spec"])
+    model = ReidModel(spec.image_encoder(), **values["settings"])
+    load_weights(model, folder)
+    return model, spec, values["name"]
+
+
+def load_reid(folder: Path, device: str) -> ReidEmbedder:
+    """A fine-tuned model as an embedder."""
+    model, spec, name = read_reid(folder)
+    return ReidEmbedder(name, model, spec, device)

@@ -1,0 +1,93 @@
+"""What is evaluated: one gallery of whole people, and queries under growing occlusion."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reanchor.errors import ReanchorError
+from reanchor.evaluation.ranking import JUNK, Labels
+
+DISTRACTOR = 0
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A query set. `images[index]` are the pictures; `rows` their rows in the prepared manifest."""
+
+    name: str  # "whole", "ogor", "masking-0.30", ...
+    kind: str  # whole, ogor, masking, people
+    ratio: float | None  # occluded share of the image, None where it varies
+    images: np.ndarray  # uint8 [N, H, W, 3]
+    masks: np.ndarray | None  # uint8 [N, H, W], labels of the occluded sets
+    index: np.ndarray  # int64 [Q]
+    rows: np.ndarray  # int64 [Q]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything evaluation reads: the prepared dataset and the occluded copies of its queries."""
+
+    images: np.ndarray  # uint8 [N, H, W, 3], by manifest row
+    labels: Labels  # by manifest row
+    query_rows: np.ndarray
+    gallery_rows: np.ndarray
+    suites: list[Condition]
+    junk_left_out: int = 0  # by `prepare`, already
+
+    @property
+    def whole(self) -> Condition:
+        return Condition("whole", "whole", 0.0, self.images, None, self.query_rows, self.query_rows)
+
+    def conditions(self) -> list[Condition]:
+        return [self.whole, *self.suites]
+
+    def without_distractors(self) -> np.ndarray:
+        """Gallery rows of identities only."""
+        return self.gallery_rows[self.labels.pids[self.gallery_rows] != DISTRACTOR]
+
+    def gallery_counts(self) -> dict[str, int]:
+        pids = self.labels.pids[self.gallery_rows]
+        return {"gallery": int((pids != JUNK).sum()), "distractors": int((pids == DISTRACTOR).sum()),
+                "junk_dropped": int((pids == JUNK).sum()) + self.junk_left_out,
+                "gallery_identities": len(np.unique(pids[(pids != JUNK) & (pids != DISTRACTOR)]))}
+
+
+def load_study(prepared: Path, occluded: Path) -> Study:
+    """Open the outputs of `prepare` and `occlude`; pictures stay memory-mapped.
+
+    Raises:
+        ReanchorError: when a file is missing or there is no query or gallery.
+    """
+    from reanchor.data import ImageStore, Manifest
+
+    manifest = Manifest.read(prepared / "manifest.parquet")
+    store = ImageStore.open(prepared / "images.arrow")
+    labels = Labels(np.asarray(manifest.pid, np.int64), np.asarray(manifest.camid, np.int64))
+    query, gallery = (np.asarray(manifest.rows(split), np.int64) for split in ("query", "gallery"))
+    for split, rows in (("query", query), ("gallery", gallery)):
+        if len(rows) == 0:
+            raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
+                                "check prepare.root and the folder names in it")
+    statistics = json.loads((prepared / "statistics.json").read_text())
+    return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"])
+
+
+def _suites(occluded: Path) -> list[Condition]:
+    from reanchor.occlusion import OccludedSet
+
+    index = occluded / "suites.json"
+    if not index.is_file():
+        raise ReanchorError(
+            f"{index}: no list of occluded suites there; run the occlude stage (dvc repro occlude)"
+        )
+    suites = []
+    for entry in json.loads(index.read_text())["test"]:
+        suite = OccludedSet.open(occluded / "test" / entry["name"])
+        suites.append(Condition(entry["name"], entry["kind"], entry.get("ratio"), suite.images, suite.masks,
+                                np.arange(len(suite.rows)), np.asarray(suite.rows, np.int64),
+                                entry.get("sha256", "")))
+    return suites
+

@@ -1,0 +1,109 @@
+"""Tables of values with bootstrap intervals, of paired differences and of slopes of leads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from reanchor.config.sections import Evaluate
+from reanchor.evaluation.bootstrap import IdentityBootstrap, slope
+from reanchor.evaluation.conditions import Study
+from reanchor.evaluation.measure import NO_DISTRACTORS, Measured, condition_labels
+
+DIFFERENCE_METRICS = ("mAP", "R1", "mINP")
+GLOBAL_POOLING = "clip_reid"  # its feature is [CLS]
+Draws = dict[tuple[str, str, str], np.ndarray]  # (method, condition, metric) -> resampled means [B]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Rows of results.parquet, differences.parquet and slopes.json."""
+
+    results: list[dict]
+    differences: list[dict]
+    slopes: list[dict]
+
+
+def tabulate(measured: dict[str, Measured], study: Study, config: Evaluate) -> Tables:
+    """Values, differences and slopes of all methods from the same resamples of query identities."""
+    bootstrap = IdentityBootstrap(study.labels.pids[study.query_rows], config.bootstrap, config.confidence,
+                                  config.seed)
+    draws = _draws(measured, study, bootstrap)
+    values = {(method, condition, metric): value for method, one in measured.items()
+              for condition, ranking in one.rankings.items() for metric, value in ranking.metrics().items()}
+    return Tables(_results(measured, study, draws, values, bootstrap),
+                  _differences(list(measured), draws, values, bootstrap),
+                  _slopes(list(measured), study, draws, values, bootstrap))
+
+
+def _draws(measured: dict[str, Measured], study: Study, bootstrap: IdentityBootstrap) -> Draws:
+    draws = {}
+    for method, one in measured.items():
+        for condition, ranking in one.rankings.items():
+            pids = condition_labels(study, condition).pids[ranking.valid]
+            for metric, values in ranking.per_query().items():
+                draws[method, condition, metric] = bootstrap.means(pids, values)
+    return draws
+
+
+def _results(measured: dict[str, Measured], study: Study, draws: Draws, values: dict,
+             bootstrap: IdentityBootstrap) -> list[dict]:
+    kinds = {c.name: (c.kind, c.ratio) for c in study.conditions()} | {NO_DISTRACTORS: (NO_DISTRACTORS, 0.0)}
+    rows = []
+    for (method, condition, metric), draw in draws.items():
+        ranking = measured[method].rankings[condition]
+        low, high = bootstrap.interval(draw)
+        rows.append(
+            {
+                "method": method,
+                "condition": condition,
+                "kind": kinds[condition][0],
+                "ratio": kinds[condition][1],
+                "metric": metric,
+                "value": values[method, condition, metric],
+                "low": low,
+                "high": high,
+                "queries": len(ranking.first_Q),
+                "gallery": ranking.gallery,
+                "lost_queries": ranking.lost,
+            }
+        )
+    return rows
+
+
+def _differences(methods: list[str], draws: Draws, values: dict, bootstrap: IdentityBootstrap) -> list[dict]:
+    """method_a minus method_b, for each later against each earlier method."""
+    conditions = dict.fromkeys(condition for _, condition, _ in draws)
+    rows = []
+    for a, b in ((a, b) for i, a in enumerate(methods) for b in methods[:i]):
+        for condition in conditions:
+            for metric in DIFFERENCE_METRICS:
+                low, high = bootstrap.interval(draws[a, condition, metric] - draws[b, condition, metric])
+                rows.append({"method_a": a, "method_b": b, "condition": condition, "metric": metric,
+                             "value": values[a, condition, metric] - values[b, condition, metric],
+                             "low": low, "high": high})
+    return rows
+
+
+def _slopes(methods: list[str], study: Study, draws: Draws, values: dict,
+            bootstrap: IdentityBootstrap) -> list[dict]:
+    """How each method's lead over global pooling changes, in points per 0.1 of occluded share."""
+    if GLOBAL_POOLING not in methods:
+        return []
+    rows = []
+    for kind in ("masking", "people"):
+        series = [(0.0, "whole")] + [(c.ratio, c.name) for c in study.suites if c.kind == kind]
+        if len(series) < 2:
+            continue
+        ratios, names = np.array([r for r, _ in series]), [n for _, n in series]
+        for method, metric in ((m, k) for m in methods if m != GLOBAL_POOLING for k in DIFFERENCE_METRICS):
+            lead = np.array([values[method, n, metric] - values[GLOBAL_POOLING, n, metric] for n in names])
+            lead_BR = np.stack(
+                [draws[method, n, metric] - draws[GLOBAL_POOLING, n, metric] for n in names], 1
+            )
+            low, high = bootstrap.interval(slope(ratios, lead_BR))
+            rows.append({"method": method, "reference": GLOBAL_POOLING, "kind": kind, "metric": metric,
+                         "slope_per_0.1": float(slope(ratios, lead)), "low": low, "high": high,
+                         "ratios": ratios.tolist(), "lead": lead.tolist(),
+                         "lead_low": [bootstrap.interval(d)[0] for d in lead_BR.T],
+                         "lead_high": [bootstrap.interval(d)[1] for d in lead_BR.T]})
+    return rows

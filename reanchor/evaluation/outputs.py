@@ -1,0 +1,139 @@
+"""Files of an evaluation: tables for people and programs, samples for the report."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from reanchor.config.sections import Evaluate
+from reanchor.evaluation.conditions import Study
+from reanchor.evaluation.intervals import Tables
+from reanchor.evaluation.measure import Measured
+from reanchor.evaluation.tokens import LABELS
+from reanchor.files import atomic_path, write_json
+
+CMC_RANKS = 50
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+DIFFERENCE_SCHEMA = pa.schema({
+    "method_a": pa.string(), "method_b": pa.string(), "condition": pa.string(), "metric": pa.string(),
+    "value": pa.float64(), "low": pa.float64(), "high": pa.float64()})
+RANKING_SCHEMA = pa.schema({
+    "method": pa.string(), "condition": pa.string(), "query_row": pa.int64(), "query_index": pa.int64(),
+    "gallery_rows": pa.list_(pa.int64()), "right": pa.list_(pa.bool_()), "first_match": pa.int64(),
+    "average_precision": pa.float64()})
+TOKEN_MAP_SCHEMA = pa.schema({
+    "method": pa.string(), "condition": pa.string(), "query_row": pa.int64(), "query_index": pa.int64(),
+    "grid_rows": pa.int32(), "grid_cols": pa.int32(), "patch": pa.int32(), "stride": pa.int32(),
+    "weights": pa.list_(pa.float32()), "on_target": pa.float64(), "target_area": pa.float64()})
+TOKEN_SCHEMA = pa.schema({
+    "method": pa.string(), "condition": pa.string(), "kind": pa.string(), "ratio": pa.float64(),
+    "query_row": pa.int64(), "pid": pa.int64(),
+    **{f"{prefix}_{label}": pa.float64() for prefix in ("weight", "area") for label in LABELS}})
+
+
+def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str, Measured],
+                  tables: Tables) -> None:
+    """Write all tables of the evaluation into the folder `out`."""
+    _parquet(out / "results.parquet", pa.Table.from_pylist(tables.results))
+    _parquet(out / "differences.parquet", pa.Table.from_pylist(tables.differences, schema=DIFFERENCE_SCHEMA))
+    write_json(out / "slopes.json", tables.slopes)
+    galleries = [row for one in measured.values() for row in one.galleries]
+    _parquet(out / "rankings.parquet", pa.Table.from_pylist(galleries, schema=RANKING_SCHEMA))
+    maps = [row for one in measured.values() for row in one.token_maps]
+    _parquet(out / "token_maps.parquet", pa.Table.from_pylist(maps, schema=TOKEN_MAP_SCHEMA))
+    shares = [
+        pa.table(columns, schema=TOKEN_SCHEMA) for one in measured.values() for columns in one.token_shares
+    ]
+    _parquet(out / "token_weights.parquet", pa.concat_tables([TOKEN_SCHEMA.empty_table(), *shares]))
+    write_json(out / "token_shares.json", token_summary(measured))
+    write_json(out / "protocol.json", protocol(config, study, measured))
+    _csv(out / "accuracy.csv", accuracy_curves(tables.results))
+    _csv(out / "cmc.csv", _cmc(measured))
+
+
+def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> dict:
+    """The conditions under which every number of the study was made."""
+    rankings = next(iter(measured.values())).rankings
+    return {
+        "camera_rule": config.camera_rule,
+        "camera_rule_says": "gallery images of the query's own identity and camera are dropped"
+        if config.camera_rule == "market"
+        else "only the query image itself is dropped",
+        "junk": "pid -1 is dropped",
+        "distractors": "pid 0 stays in the gallery, in every condition but one",
+        "distance": "1 - dot product of L2-normalised features, fp32",
+        "selection": "checkpoints, fusion weights and recipes are chosen on validation identities only",
+        "test_time_extras": "none",
+        "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "
+        f"{config.bootstrap} resamples, the same for all methods",
+        "queries": len(study.query_rows),
+        "query_identities": len(np.unique(study.labels.pids[study.query_rows])),
+        "lost_queries": rankings["whole"].lost,
+        "lost_queries_says": rankings["whole"].lost_sentence(),
+        **study.gallery_counts(),
+        "suites": [
+            {"name": c.name, "kind": c.kind, "ratio": c.ratio, "queries": len(c.rows), "sha256": c.sha256}
+            for c in study.suites
+        ],
+    }
+
+
+def token_summary(measured: dict[str, Measured]) -> list[dict]:
+    """Mean and quantiles over queries of the token weight's share on each label, beside the area's."""
+    rows = []
+    for method, one in measured.items():
+        for columns in one.token_shares:
+            for label in LABELS:
+                weight, area = columns[f"weight_{label}"], columns[f"area_{label}"]
+                if area.any():
+                    rows.append(
+                        {
+                            "method": method,
+                            "condition": columns["condition"][0],
+                            "kind": columns["kind"][0],
+                            "ratio": columns["ratio"][0],
+                            "label": label,
+                            "weight": float(weight.mean()),
+                            "area": float(area.mean()),
+                            "quantiles": dict(
+                                zip(
+                                    (f"{q:g}" for q in QUANTILES),
+                                    np.quantile(weight, QUANTILES).tolist(),
+                                    strict=True,
+                                )
+                            ),
+                        }
+                    )
+    return rows
+
+
+def accuracy_curves(results: list[dict]) -> list[dict]:
+    """mAP against occluded share; whole-body accuracy is the point at ratio 0 of each kind."""
+    rows = []
+    for kind in ("masking", "people"):
+        for row in results:
+            if row["metric"] == "mAP" and row["kind"] in ("whole", kind):
+                rows.append({"method": row["method"], "occlusion": kind, "ratio": row["ratio"],
+                             **{name: round(row[key], 4) for name, key in
+                                (("mAP", "value"), ("low", "low"), ("high", "high"))}})
+    return rows
+
+
+def _cmc(measured: dict[str, Measured]) -> list[dict]:
+    return [{"method": method, "condition": condition, "rank": k + 1, "matching_rate": round(100 * rate, 4)}
+            for method, one in measured.items() for condition, ranking in one.rankings.items()
+            for k, rate in enumerate(ranking.cmc(CMC_RANKS))]
+
+
+def _parquet(path: Path, table: pa.Table) -> None:
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def _csv(path: Path, rows: list[dict]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

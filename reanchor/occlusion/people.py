@@ -1,0 +1,172 @@
+"""Distractors: another person pasted in front, at a given share of the image.
+
+The stranger keeps the height and vertical place of its own photograph and walks in from a random
+side until it covers the share asked for. Where it stands just beside the middle and that is not
+enough, it comes nearer: it grows, its head stays in view and its legs leave the frame. The other
+side of the original person stays visible as long as the share permits.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from reanchor.errors import ReanchorError
+from reanchor.occlusion.draws import generator
+from reanchor.occlusion.image import STRANGER, Box, Occlusion, bounding_box, visible_mask
+
+TOLERANCE = 0.02  # of the image's area
+REACH = (0.18, 0.34)  # where a stranger stops, as a share of the width: off the middle
+TRIES = 8  # strangers looked at before the nearest share is taken
+NEAREST = 6.0  # largest magnification
+PRECISION = 0.002  # of the bisection, in the image's area
+STEPS = 12  # of the bisection at most
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """A person cut out of its photograph: `pixels` [H, W, 4] uint8 RGBA, opaque inside `box` only."""
+
+    image_id: str
+    pixels: np.ndarray
+    box: Box
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How a stranger enters: left or right side, how far, and how tall it is beside its photograph."""
+
+    right: bool
+    reach: float  # where it stops, as a share of the width from that side
+    scale: float
+
+
+def silhouette(height: int, width: int) -> np.ndarray:
+    """An upright person's outline, bool [height, width], for datasets without person masks."""
+    y, x = np.mgrid[:height, :width]
+    y, x = (y + 0.5) / height, (x + 0.5) / width
+    parts = ((0.12, 0.10, 0.15), (0.38, 0.24, 0.30), (0.72, 0.27, 0.22))  # centre y, half height and width
+    ellipses = [((y - centre) / tall) ** 2 + ((x - 0.5) / wide) ** 2 <= 1 for centre, tall, wide in parts]
+    return np.any(ellipses, 0)
+
+
+def cut_out(image_id: str, image: np.ndarray, person: np.ndarray | None) -> Stranger | None:
+    """The person of image [H, W, 3] by its mask [H, W] (None: by a silhouette); None if nobody is there."""
+    shape = silhouette(*image.shape[:2]) if person is None else person > 0
+    if not shape.any():
+        return None
+    alpha = np.where(shape, 255, 0).astype(np.uint8)
+    return Stranger(image_id, np.dstack([image, alpha]), bounding_box(shape))
+
+
+def transform(stranger: Stranger, walk: Walk, progress: float) -> tuple[float, ...]:
+    """The affine map, frame to photograph, of a stranger after `progress` in [0, 1].
+
+    The first half of the progress is the way in, the second the growth from `walk.scale` to NEAREST
+    times that.
+    """
+    height, width = stranger.pixels.shape[:2]
+    x0, y0, x1, y1 = stranger.box
+    scale = walk.scale * NEAREST ** max(0.0, 2 * progress - 1)
+    half, tall = scale * (x1 - x0) / 2, scale * (y1 - y0)
+    centre = -half + min(1.0, 2 * progress) * (walk.reach * width + half)
+    if walk.right:
+        centre = width - centre
+    depth = y0 / max(1, height - (y1 - y0))  # how low it stands in the free height
+    top = max(0.0, height - tall) * depth
+    return 1 / scale, 0.0, (x0 + x1) / 2 - centre / scale, 0.0, 1 / scale, y0 - top / scale
+
+
+def find_progress(stranger: Stranger, walk: Walk, ratio: float) -> float:
+    """The progress at which the stranger covers about `ratio` of the frame, by bisection.
+
+    Coverage is 0 at progress 0; it rises on the way, but for the gaps between limbs.
+    """
+    alpha = Image.fromarray(stranger.pixels[..., 3])
+    low, high = 0.0, 1.0
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        excess = float((_move(alpha, transform(stranger, walk, middle)) >= 128).mean()) - ratio
+        if abs(excess) <= PRECISION:
+            return middle
+        low, high = (middle, high) if excess < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def paste_person(image: np.ndarray, stranger: Stranger, walk: Walk,
+                 progress: float) -> tuple[np.ndarray, np.ndarray]:
+    """Paste over image [H, W, 3] uint8; returns the new image and the pasted alpha [H, W] uint8."""
+    moved = _move(Image.fromarray(stranger.pixels), transform(stranger, walk, progress))
+    canvas, layer = Image.fromarray(image), Image.fromarray(moved)
+    canvas.paste(layer, (0, 0), layer)
+    return np.asarray(canvas), moved[..., 3]
+
+
+def _move(picture: Image.Image, matrix: tuple[float, ...]) -> np.ndarray:
+    return np.asarray(picture.transform(picture.size, Image.Transform.AFFINE, matrix,
+                                        Image.Resampling.BILINEAR))
+
+
+class Crowd:
+    """The strangers of one split: who may be pasted over whom.
+
+    Args:
+        images [N, H, W, 3] uint8 and masks [N, H, W] or None: the prepared store.
+        rows: the store's rows to draw from; image_ids, pids [N], camids [N] are the manifest's columns.
+    """
+
+    def __init__(self, images, masks, rows: np.ndarray, image_ids, pids: np.ndarray, camids: np.ndarray):
+        rows = [int(row) for row in rows if pids[row] > 0]
+        # By name, so that the draw does not depend on the manifest's order.
+        self.rows = np.array(sorted(rows, key=lambda row: image_ids[row]), np.int64)
+        self.images, self.masks, self.image_ids = images, masks, image_ids
+        self.pids, self.camids = pids[self.rows], camids[self.rows]
+
+    def candidates(self, pid: int, camid: int) -> np.ndarray:
+        """Rows of other people, under the same camera where there are any.
+
+        Raises:
+            ReanchorError: when nobody else is in the split.
+        """
+        other = self.pids != pid
+        if not other.any():
+            raise ReanchorError(f"occlude.people_ratios: pid {pid} is the only identity of its split, "
+                                "but a second one is to be pasted over it; add identities or set "
+                                "occlude.people_ratios to []")
+        near = other & (self.camids == camid)
+        return self.rows[near if near.any() else other]
+
+    def stranger(self, row: int) -> Stranger | None:
+        return cut_out(self.image_ids[row], self.images[row],
+                       None if self.masks is None else self.masks[row])
+
+
+def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: int, crowd: Crowd,
+               ratio: float, seed: int) -> Occlusion:
+    """Paste a random other person over image [H, W, 3] so that it covers `ratio` of the pixels.
+
+    person [H, W], non-zero on the target, or None when unknown. Up to TRIES strangers are drawn until
+    one comes within TOLERANCE; else the nearest stays, and `area_ratio` says what it covers.
+    """
+    rng = generator(seed)
+    walk = Walk(bool(rng.integers(2)), float(rng.uniform(*REACH)), math.exp(rng.uniform(-0.1, 0.1)))
+    rows = crowd.candidates(pid, camid)
+    best = None
+    for row in rows[rng.integers(len(rows), size=TRIES)]:
+        stranger = crowd.stranger(int(row))
+        if stranger is None:
+            continue
+        pasted, alpha = paste_person(image, stranger, walk, find_progress(stranger, walk, ratio))
+        error = abs(float((alpha >= 128).mean()) - ratio)
+        if best is None or error < best[0]:
+            best = error, stranger, pasted, alpha
+        if error <= TOLERANCE:
+            break
+    if best is None:
+        raise ReanchorError(f"occlude.people_ratios: {TRIES} images beside pid {pid} have empty person "
+                            "masks; check the dataset's masks or set occlude.people_ratios to []")
+    _, stranger, pasted, alpha = best
+    covered = alpha >= 128
+    return Occlusion(pasted, visible_mask(person, covered, STRANGER), "people", "person", stranger.image_id,
+                     bounding_box(alpha > 0), ratio, float(covered.mean()), seed)

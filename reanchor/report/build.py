@@ -1,0 +1,159 @@
+"""Put the report together from what the stages left behind."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reanchor.config import flatten
+from reanchor.config.sections import Params
+from reanchor.evaluation.conditions import Study, load_study
+from reanchor.files import atomic_path, write_json
+from reanchor.report import names, words
+from reanchor.report.charts import Series, line_chart
+from reanchor.report.curves import training_charts
+from reanchor.report.galleries import gallery_blocks, read_rows, token_blocks
+from reanchor.report.pictures import HEAT_TOP, MASK_COLOURS, sheet
+from reanchor.report.summary import summarise
+from reanchor.report.table import protocol_line
+
+
+def build_report(params: Params, root: Path) -> dict:
+    """Write reports/summary.json and reports/index.html of the workspace `root`; return flat metrics.
+
+    Raises:
+        ReanchorError: when an output of an earlier stage is missing.
+    """
+    return write_report(params, root, load_study(root / "data/prepared", root / "data/occluded"))
+
+
+def write_report(params: Params, root: Path, study: Study) -> dict:
+    """As `build_report`, with the pictures of `study`."""
+    summary = summarise(params, root)
+    page = render_page(summary, params, root, study)
+    write_json(root / "reports/summary.json", summary)
+    with atomic_path(root / "reports/index.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return {"methods": len(summary["methods"]), "pictures": page.count('src="data:image/'),
+            "page_bytes": len(page.encode())}
+
+
+def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
+    """The whole page; nothing in it is loaded from elsewhere."""
+    environment = Environment(
+        loader=PackageLoader("reanchor.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"method": names.method, "condition": names.condition, "signed": words.signed}
+    known = [*names.METHODS, *summary["methods"]]
+    colours = {name: known.index(name) for name in summary["methods"]}  # a method keeps its colour
+    evaluate = root / "reports/evaluate"
+    return environment.get_template("index.html").render(
+        summary=summary,
+        colours=colours,
+        table=table_columns(summary),
+        best=best_methods(summary),
+        interval_share=f"{100 * params.evaluate.confidence:g} %",
+        protocol_line=protocol_line(summary["protocol"]),
+        accuracy=accuracy_charts(summary, colours),
+        leads=lead_charts(summary, colours),
+        galleries=gallery_blocks(read_rows(evaluate / "rankings.parquet"), study, params.report),
+        tokens=token_blocks(read_rows(evaluate / "token_maps.parquet"), study, params.report.token_images),
+        token_table=token_table(summary["token_shares"]),
+        heat_top=HEAT_TOP,
+        mask_colours=MASK_COLOURS,
+        training=training_charts(root / "reports"),
+        statistics=flatten(summary["data"]),
+        sheets=[(title, sheet(root / path)) for title, path in SHEETS],
+        settings={section: flatten(values) for section, values in summary["settings"].items()},
+    )
+
+
+SHEETS = (
+    ("Prepared images", "data/prepared/contact_sheet.png"),
+    ("Occluded copies", "data/occluded/contact_sheet.png"),
+)
+
+
+def table_columns(summary: dict) -> dict:
+    """Columns of the result tables: the first one, then one table per kind of growing occlusion."""
+    present = summary["results"][summary["methods"][0]]
+    first = [(k, c, k) for c, ks in (("whole", ("mAP", "R1", "R5", "R10", "mINP")),
+                                     ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")))
+             if c in present for k in ks]
+    groups = [
+        (names.KINDS[c], sum(column[1] == c for column in first))
+        for c in dict.fromkeys(c for _, c, _ in first)
+    ]
+    suites = [([(f"{100 * ratio:.0f} %", name, "mAP") for name, ratio in series],
+               [(f"{names.KINDS[kind]}: mAP by occluded share of the query", len(series))])
+              for kind, series in summary["ratios"].items() if series]
+    return {"first": first, "first_groups": groups, "suites": suites}
+
+
+def best_methods(summary: dict) -> dict[tuple[str, str], str]:
+    """(condition, metric) -> the method with the highest value."""
+    results = summary["results"]
+    return {(c, k): max(results, key=lambda m: results[m][c][k]["value"])
+            for c, metrics in results[summary["methods"][0]].items() for k in metrics}
+
+
+def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
+    """mAP against the occluded share of the image, one chart per kind of occlusion."""
+    charts = []
+    for kind, suites in summary["ratios"].items():
+        points = [("whole", 0.0), *suites]
+        if suites:
+            series = [_accuracy(summary["results"][m], points, m, colours[m]) for m in summary["methods"]]
+            charts.append({"title": names.KINDS[kind],
+                           "svg": line_chart(series, "occluded share of the query image", "mAP, %", zero=True,
+                                             percent_x=True)})
+    return charts
+
+
+def _accuracy(results: dict, points: list, method: str, colour: int) -> Series:
+    cells = [results[name]["mAP"] for name, _ in points]
+    return Series(names.method(method), [ratio for _, ratio in points], [c["value"] for c in cells], colour,
+                  [c["low"] for c in cells], [c["high"] for c in cells])
+
+
+def lead_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
+    """SAGA's lead over global pooling against occlusion, with intervals, one chart per kind."""
+    slopes = words.main_slopes(summary)
+    charts = []
+    for kind in dict.fromkeys(s["kind"] for s in slopes):
+        own = [s for s in slopes if s["kind"] == kind]
+        series = [
+            Series(
+                names.method(s["method"]),
+                s["ratios"],
+                s["lead"],
+                colours[s["method"]],
+                s["lead_low"],
+                s["lead_high"],
+            )
+            for s in own
+        ]
+        charts.append(
+            {
+                "title": names.KINDS[kind],
+                "methods": [s["method"] for s in own],
+                "svg": line_chart(
+                    series, "occluded share of the query image", "lead, mAP points", zero=True, percent_x=True
+                ),
+                "text": [words.lead_sentence(s)["text"] for s in own],
+            }
+        )
+    return charts
+
+
+def token_table(shares: list[dict]) -> list[dict]:
+    """Per method and suite: weight, area and quantiles of the weight on each label."""
+    rows = []
+    for method, condition in dict.fromkeys((s["method"], s["condition"]) for s in shares):
+        by_label = {s["label"]: s for s in shares if (s["method"], s["condition"]) == (method, condition)}
+        if "target" in by_label:
+            rows.append({"method": method, "condition": condition, "labels": by_label})
+    return rows

@@ -1,0 +1,19 @@
+"""How methods and conditions are called in tables, charts and sentences."""
+
+METHODS = {
+    "histogram": "Colour histogram", "zero_shot": "Zero-shot CLIP", "baseline": "Baseline (no text)",
+    "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
+}
+KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
+         "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
+
+
+def method(key: str) -> str:
+    return METHODS.get(key, key)
+
+
+def condition(key: str) -> str:
+    """"people-0.30" -> "Pasted people, 30 %"."""
+    kind, _, ratio = key.partition("-") if key not in KINDS else (key, "", "")
+    name = KINDS.get(kind, kind)
+    return f"{name}, {100 * float(ratio):.0f} %" if ratio else name

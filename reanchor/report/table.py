@@ -1,0 +1,99 @@
+"""The study's table as text, at most 120 columns wide.
+
+    python -m reanchor.report.table [reports/summary.json]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from reanchor.errors import ReanchorError
+from reanchor.report import names
+from reanchor.report.summary import evaluation_summary, read_json
+from reanchor.report.words import cell, lead_sentence, main_slopes
+
+NAME_WIDTH = 20
+COLUMN = 19
+
+
+def results_table(folder: Path) -> str:
+    """The table from the folder reports/evaluate."""
+    return format_table(evaluation_summary(folder))
+
+
+def format_table(summary: dict) -> str:
+    """Three blocks (whole body and objects, masking, pasted people), the leads and the protocol.
+
+    Cells are in percent: value [interval] in the first block, value and the interval's larger half-width
+    in the others.
+    """
+    results, methods = summary["results"], summary["methods"]
+    first = [("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mINP", "whole", "mINP"),
+             ("ogor mAP", "ogor", "mAP")]
+    first = [column for column in first if column[1] in results[methods[0]]]
+    blocks = [_block("", [title for title, _, _ in first],
+                     {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN)]
+    for kind, series in summary["ratios"].items():
+        if series:
+            rows = {m: [_half_width(results[m][name]["mAP"]) for name, _ in series] for m in methods}
+            width = max(10, min(12, (120 - NAME_WIDTH) // len(series)))
+            blocks.append(_block(f"{names.KINDS[kind]}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
+                                 rows, width))
+    blocks.append("\n".join(_wrap(f"{names.KINDS[slope['kind']]}: {lead_sentence(slope)['text']}")
+                            for slope in main_slopes(summary)))
+    blocks.append(_wrap(protocol_line(summary["protocol"])))
+    return "\n\n".join(block for block in blocks if block)
+
+
+def protocol_line(protocol: dict) -> str:
+    """The protocol in one sentence, to stand beside any number."""
+    return (
+        f"Protocol: {protocol['queries']} queries of {protocol['query_identities']} identities, gallery of "
+        f"{protocol['gallery']} ({protocol['distractors']} distractors kept, {protocol['junk_dropped']} junk "
+        f"dropped); camera rule {protocol['camera_rule']}: {protocol['camera_rule_says']}; "
+        f"{protocol['lost_queries_says']}; {protocol['selection']}; test-time extras: "
+        f"{protocol['test_time_extras']}; intervals: {protocol['intervals']}."
+    )
+
+
+def _half_width(result: dict) -> str:
+    half = max(result["high"] - result["value"], result["value"] - result["low"])
+    return f"{result['value']:.1f} ±{half:.1f}"
+
+
+def _block(title: str, columns: list[str], rows: dict[str, list[str]], width: int) -> str:
+    """A titled table; more columns than fit are continued below it."""
+    per_line = (120 - NAME_WIDTH) // width
+    parts = []
+    for start in range(0, len(columns), per_line):
+        part = slice(start, start + per_line)
+        lines = [f"{title:{NAME_WIDTH}}" + "".join(f"{column:>{width}}" for column in columns[part])]
+        lines.append("-" * len(lines[0]))
+        lines += [f"{names.method(m):{NAME_WIDTH}}" + "".join(f"{text:>{width}}" for text in cells[part])
+                  for m, cells in rows.items()]
+        parts.append("\n".join(line.rstrip() for line in lines))
+    return "\n\n".join(parts)
+
+
+def _wrap(text: str, width: int = 118) -> str:
+    lines, line = [], ""
+    for word in text.split(" "):
+        if line and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line = "  " + word
+        else:
+            line = f"{line} {word}" if line else word
+    return "\n".join([*lines, line])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Print the study's table.")
+    parser.add_argument("summary", type=Path, nargs="?", default=Path("reports/summary.json"))
+    try:
+        print(format_table(read_json(parser.parse_args().summary)))
+    except ReanchorError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Read params.yaml and look for the files it names, before anything runs.
+
+    python -m stages.check
+
+`dvc repro` meets the same mistakes later, stage by stage, and names a missing file without its setting.
+"""
+
+import sys
+from pathlib import Path
+
+from reanchor.config import Params, load
+from reanchor.errors import ReanchorError
+
+
+def check_inputs(params: Params, root: Path) -> None:
+    """Raise ReanchorError for the first input of the user's that does not exist."""
+    if not params.render.enabled and not (root / params.prepare.root).exists():
+        raise ReanchorError(f"params.yaml: prepare.root: got {params.prepare.root!r}, which does not exist; "
+                            "allowed: the dataset's folder; name it (make run SET=\"prepare.root=...\") or "
+                            "use dataset=streetfolk")
+    backbone = params.backbone
+    if backbone.source in ("shipped", "file") and not (root / backbone.path).is_file():
+        raise ReanchorError(f"params.yaml: backbone.path: got {backbone.path!r}, which is no file; allowed: "
+                            "a weight file (.pt, .bin, .safetensors), or backbone=streetfolk_pretrain")
+    library = params.occlude.library
+    if library != "drawn" and not (root / library).is_dir():
+        raise ReanchorError(f"params.yaml: occlude.library: got {library!r}, which is no folder; allowed: "
+                            "'drawn' or a folder of CLASSn.png cut-outs")
+
+
+def main() -> int:
+    """Check the current folder's settings; 0 when they can be run, 2 after a message."""
+    try:
+        check_inputs(load("params.yaml"), Path.cwd())
+    except ReanchorError as error:
+        print(f"check: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

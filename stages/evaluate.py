@@ -1,0 +1,18 @@
+"""Stage `evaluate`: every method under every condition of the test identities."""
+
+from reanchor.evaluation.conditions import load_study
+from reanchor.evaluation.evaluate import evaluate, method_factories
+from reanchor.training.device import choose_device
+from stages.runner import StageRun, run_stage
+
+
+def body(run: StageRun) -> dict:
+    config = run.params.evaluate
+    study = load_study(run.root / "data/prepared", run.root / "data/occluded")
+    device = choose_device(run.params.runtime.device)
+    factories = method_factories(config.methods, run.root / "models", device)
+    return evaluate(config, study, factories, run.report)
+
+
+if __name__ == "__main__":
+    run_stage("evaluate", body)

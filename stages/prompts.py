@@ -1,0 +1,17 @@
+"""Stage `prompts`: CLIP-ReID stage 1."""
+
+from reanchor.clipreid.prompts import train_prompts
+from stages.runner import StageRun, run_stage
+
+
+def body(run: StageRun) -> dict:
+    out = run.root / "models/prompts"
+    if not run.wanted("clip_reid", "saga"):
+        return run.skip(out, "neither clip_reid nor saga is among evaluate.methods")
+    figures = train_prompts(run.params.prompts, run.root, out, run.params.runtime, run.recorder("prompts"))
+    run.log_model("prompts", out)
+    return figures
+
+
+if __name__ == "__main__":
+    run_stage("prompts", body)

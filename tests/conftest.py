@@ -1,0 +1,47 @@
+"""Fixtures that several tests share."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from reanchor.config import Params
+
+ROOT = Path(__file__).resolve().parent.parent
+
+for variable in ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
+    os.environ.pop(variable, None)  # a test must not write into the caller's stores
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture
+def params() -> Params:
+    """Default settings, free to change."""
+    return Params()
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory) -> Path:
+    """An empty MLflow database with all migrations applied (seconds; a copy takes none)."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    store = SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", (folder / "artifacts").as_uri())
+    store._dispose_engine()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch, migrated_database) -> Path:
+    """An empty workspace with its own MLflow store, as the current folder."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(migrated_database, tmp_path / "mlruns/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

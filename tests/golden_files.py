@@ -1,0 +1,35 @@
+"""Reading the golden numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from reanchor.clip.load import openai_architecture
+from reanchor.clip.model import Clip, ClipSpec
+
+FOLDER = Path(__file__).parent / "golden"
+FORWARD = {"atol": 2e-5, "rtol": 1e-4}
+GRADIENT = {"atol": 1e-5, "rtol": 1e-3}
+
+
+def golden(name: str) -> dict[str, torch.Tensor]:
+    """Arrays of a golden file as tensors."""
+    with np.load(FOLDER / f"{name}.npz") as data:
+        return {key: torch.from_numpy(data[key]) for key in data.files if key != "meta_json"}
+
+
+def meta(name: str) -> dict:
+    """What a golden file says of itself."""
+    with np.load(FOLDER / f"{name}.npz") as data:
+        return json.loads(str(data["meta_json"]))
+
+
+def tiny_clip(image_size: tuple[int, int] = (64, 32), stride: int = 0) -> Clip:
+    """The random CLIP the golden numbers were computed with."""
+    state = golden("A_tinyclip_state")
+    spec = ClipSpec(openai_architecture(state), image_size, stride)
+    network = spec.network()
+    network.load_state_dict(state)
+    return Clip(spec, network.eval())

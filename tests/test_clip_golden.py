@@ -1,0 +1,65 @@
+"""The CLIP towers against CLIP-ReID's own code."""
+
+import pytest
+import torch
+from golden_files import FORWARD, golden, meta, tiny_clip
+from torch.testing import assert_close
+
+from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
+from reanchor.clip.vision import resize_positions
+
+
+@pytest.mark.parametrize("stride", [16, 12])
+@pytest.mark.parametrize("sie", [False, True])
+def test_image_encoder_agrees(stride, sie):
+    want = golden("A_vit_outputs")
+    encoder = tiny_clip(stride=stride).image_encoder()
+    camera = want["cv_embed"] if sie else None
+    out = encoder(want["image"], camera, taps=(2,))
+    prefix = f"s{stride}_sie_" if sie else f"s{stride}_"
+    assert encoder.grid == tuple(want[f"s{stride}_grid_hw"].tolist())
+    assert_close(encoder.visual.positional_embedding, want[f"s{stride}_pos_resized"], atol=1e-6, rtol=1e-5)
+    assert_close(out.taps[2], want[prefix + "before_last"], **FORWARD)
+    assert_close(out.last, want[prefix + "last"], **FORWARD)
+    assert_close(out.projected, want[prefix + "proj"][:, 0], **FORWARD)
+
+
+@pytest.mark.parametrize("target", [(16, 8), (21, 10), (24, 8), (14, 14)])
+def test_position_resize_agrees(target):
+    want = golden("A_posembed_resize")
+    got = resize_positions(want["source"], (14, 14), target)
+    assert_close(got, want[f"to_{target[0]}x{target[1]}"], atol=1e-6, rtol=1e-5)
+
+
+def test_byte_pair_tokens_agree():
+    texts = meta("A_tokens")["texts"]
+    assert torch.equal(tokenize(BytePairTokenizer(), texts, 77), golden("A_tokens")["tokens"].long())
+
+
+def test_text_encoder_agrees():
+    want = golden("A_text_outputs")
+    assert_close(tiny_clip().text_encoder().encode_tokens(want["tokens"].long()), want["text_features"], **FORWARD)
+
+
+def test_text_beyond_eos_does_not_matter():
+    clip, want = tiny_clip(), golden("A_text_outputs")
+    full = clip.network.encode_text(want["tokens"].long())
+    assert_close(clip.text_encoder().encode_tokens(want["tokens"].long()), full, atol=1e-6, rtol=1e-5)
+
+
+def test_patch_dropout_keeps_the_chosen_tokens():
+    encoder, image = tiny_clip().image_encoder(), golden("A_vit_outputs")["image"]
+    everything = torch.arange(8).expand(len(image), -1)
+    assert_close(encoder(image, keep=everything).projected, encoder(image).projected)
+    swapped = everything.flip(1)
+    assert_close(encoder(image, keep=swapped).cls, encoder(image).cls, **FORWARD)
+    assert encoder(image, keep=everything[:, :3]).last.shape[1] == 4
+
+
+def test_word_tokenizer_has_eos_highest_and_cuts_to_context():
+    tokenizer = WordTokenizer(["red", "a", ".", "shirt"])
+    tokens = tokenize(tokenizer, ["a red shirt.", "a blue shirt shirt shirt shirt"], 5)
+    assert tokens.argmax(1).tolist() == [4, 4]
+    assert tokens[0].tolist() == [6, 3, 4, 5, 7]
+    assert tokens[1].tolist() == [6, 3, 1, 5, 7]
+    assert tokenizer.eos == tokenizer.size - 1

@@ -1,0 +1,143 @@
+"""Weights in: every file form, and one plain line for each that does not fit."""
+
+import dataclasses
+
+import pytest
+import torch
+from golden_files import golden, tiny_clip
+from safetensors.torch import save_file
+from torch import nn
+
+from reanchor.clip.load import architecture_of, local_file, open_clip_model, shipped
+from reanchor.clip.model import Clip
+from reanchor.clip.pretrain import blank_clip
+from reanchor.clip.ship import ship
+from reanchor.config.sections import Backbone, Pretrain
+from reanchor.errors import ReanchorError
+
+SIZE = (64, 32)
+SCALARS = {"input_resolution": torch.tensor(112), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+SMALL = Pretrain(vision_width=32, vision_layers=2, heads=2, patch=16, text_width=32, text_layers=1, embed=16)
+
+
+class Archive(nn.Module):
+    """Scriptable, with nested names like OpenAI's own archives."""
+
+    def __init__(self, state: dict):
+        super().__init__()
+        for name, value in state.items():
+            *path, leaf = name.split(".")
+            module = self
+            for part in path:
+                if not hasattr(module, part):
+                    module.add_module(part, nn.Module())
+                module = getattr(module, part)
+            module.register_buffer(leaf, value)
+
+    def forward(self, x):
+        return x
+
+
+def feature(clip: Clip) -> torch.Tensor:
+    return clip.image_encoder().eval()(golden("A_vit_outputs")["image"]).projected
+
+
+def file_config(path, **more) -> Backbone:
+    return Backbone(source="file", path=str(path), **more)
+
+
+@pytest.mark.parametrize("form", ["state_dict", "torchscript", "module_prefix"])
+def test_openai_files_load_exactly(tmp_path, form):
+    state, path = {**golden("A_tinyclip_state"), **SCALARS}, tmp_path / "tiny.pt"
+    if form == "torchscript":
+        torch.jit.save(torch.jit.script(Archive(state)), path)
+    elif form == "state_dict":
+        torch.save(state, path)
+    else:
+        torch.save({"state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+    clip = local_file(file_config(path, stride=12), SIZE)
+    assert clip.spec.architecture["quick_gelu"] and clip.image_encoder().grid == (5, 2)
+    want = golden("A_vit_outputs")["s12_proj"][:, 0]
+    torch.testing.assert_close(feature(clip), want, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
+def test_open_clip_files_load_by_model_name(tmp_path, suffix, monkeypatch):
+    source = tiny_clip()
+    monkeypatch.setattr("reanchor.clip.load.architecture_of", lambda model: source.spec.architecture)
+    path = tmp_path / f"weights{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(dict(source.network.state_dict()), path)
+    torch.testing.assert_close(feature(local_file(file_config(path), SIZE)), feature(source), atol=0, rtol=0)
+
+
+def test_fp16_weights_become_fp32(tmp_path):
+    torch.save({**{k: v.half() for k, v in golden("A_tinyclip_state").items()}, **SCALARS}, tmp_path / "half.pt")
+    clip = local_file(file_config(tmp_path / "half.pt"), SIZE)
+    assert {p.dtype for p in clip.network.parameters()} == {torch.float32}
+
+
+def test_folder_round_trip_is_bit_exact(tmp_path):
+    clip = tiny_clip()
+    clip.save(tmp_path)
+    again = Clip.load(tmp_path)
+    assert again.spec == clip.spec
+    assert all(torch.equal(a, b) for a, b in zip(clip.network.state_dict().values(),
+                                                 again.network.state_dict().values(), strict=True))
+
+
+def test_shipped_file_carries_spec_recipe_and_figures(tmp_path):
+    clip = blank_clip(SMALL, SIZE, ["a", "person", "."])
+    clip.recipe, clip.figures = dataclasses.asdict(SMALL), {"text_R1": 12.5}
+    (tmp_path / "b").mkdir()
+    clip.save(tmp_path / "b")
+    target = tmp_path / "shipped.safetensors"
+    assert ship(tmp_path / "b", target) == target.stat().st_size
+    again = shipped(Backbone(path=str(target), stride=8), SIZE)
+    assert (again.recipe, again.figures) == (clip.recipe, clip.figures)
+    assert again.spec.vocabulary == ["a", "person", "."] and again.image_encoder().grid == (7, 3)
+
+
+def test_only_weights_made_here_are_shipped(tmp_path):
+    tiny_clip().save(tmp_path)
+    with pytest.raises(ReanchorError, match="carry no recipe"):
+        ship(tmp_path, tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"", "no readable checkpoint"), (b"not a checkpoint", "no readable checkpoint"),
+])
+def test_unreadable_files_are_named(tmp_path, content, message):
+    for name in ("x.pt", "x.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ReanchorError, match=message):
+            local_file(file_config(tmp_path / name), SIZE)
+
+
+def test_a_pickle_with_code_is_refused(tmp_path):
+    torch.save({"state_dict": Backbone()}, tmp_path / "evil.pt")
+    with pytest.raises(ReanchorError, match="no readable checkpoint"):
+        local_file(file_config(tmp_path / "evil.pt"), SIZE)
+
+
+def test_missing_file_unknown_model_and_tag_are_named(tmp_path):
+    with pytest.raises(ReanchorError, match="no file at"):
+        local_file(file_config(tmp_path / "absent.pt"), SIZE)
+    with pytest.raises(ReanchorError, match=r"knows no model 'ViT-B-17'; did you mean"):
+        architecture_of("ViT-B-17")
+    with pytest.raises(ReanchorError, match="'nonsense' is no tag of ViT-B-16"):
+        open_clip_model(Backbone(source="open_clip", model="ViT-B-16", tag="nonsense"), SIZE)
+
+
+def test_weights_that_do_not_fit_are_named(tmp_path):
+    state = {**golden("A_tinyclip_state")}
+    torch.save(state, tmp_path / "tiny.bin")
+    with pytest.raises(ReanchorError, match=r"weights do not fit: .*another shape.*backbone.model"):
+        local_file(file_config(tmp_path / "tiny.bin", model="ViT-B-32"), SIZE)
+
+
+def test_a_tower_that_is_no_vit_is_refused():
+    clip = tiny_clip()
+    clip.spec.architecture = architecture_of("RN50")
+    with pytest.raises(ReanchorError, match=r"ModifiedResNet image tower is not supported"):
+        clip.spec.image_encoder()

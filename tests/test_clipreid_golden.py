@@ -1,0 +1,147 @@
+"""CLIP-ReID's two stages against the authors' code."""
+
+import json
+
+import pytest
+import torch
+from golden_files import FOLDER, FORWARD, GRADIENT, golden, tiny_clip
+from torch import nn
+from torch.testing import assert_close
+
+from reanchor.clip.tokenizer import BytePairTokenizer
+from reanchor.clipreid.finetune import lr_factor, optimizer_of, stage2_losses
+from reanchor.clipreid.model import ReidModel, test_feature
+from reanchor.clipreid.prompts import PromptLearner, stage1_losses, text_features
+from reanchor.config.sections import Finetune, LossWeights, Prompts
+from reanchor.losses import batch_hard_triplet, euclidean, identity_cross_entropy, supervised_contrastive
+from reanchor.training.schedule import warmup_cosine_lr
+
+test_feature.__test__ = False
+PUBLISHED = Finetune(epochs=60, optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
+                     schedule="multistep", milestones=[30, 50], warmup_epochs=10, warmup_factor=0.1)
+
+
+def learner_of(want: dict) -> tuple[PromptLearner, nn.Module]:
+    text = tiny_clip().text_encoder()
+    learner = PromptLearner(len(want["cls_ctx"]), 4, "A photo of a", "person.", text, BytePairTokenizer())
+    learner.context.data.copy_(want["cls_ctx"])
+    return learner, text
+
+
+def test_prompts_and_text_features_agree():
+    want = golden("B_prompt_text")
+    learner, text = learner_of(want)
+    prompts = learner(want["labels"].long())
+    assert prompts.shape[1] == int(want["eot_index"]) + 1
+    assert_close(prompts, want["prompts"][:, : prompts.shape[1]], **FORWARD)
+    assert_close(text(prompts), want["text_features"], **FORWARD)
+    assert_close(text_features(learner, text, batch=3), want["text_features_all"], **FORWARD)
+
+
+def test_stage1_loss_and_gradient_agree():
+    want = golden("B_stage1")
+    learner, text = learner_of(want)
+    images = tiny_clip().image_encoder()(want["images"]).projected.detach()
+    assert_close(images, want["image_features"], **FORWARD)
+    terms = stage1_losses(images, want["labels"].long(), learner, text)
+    terms["loss"].backward()
+    for name in ("i2t", "t2i", "loss"):
+        assert_close(terms[name], want[name], atol=1e-5, rtol=1e-5, check_dtype=False)
+    assert_close(learner.context.grad, want["g_cls_ctx"], **GRADIENT)
+
+
+def test_supervised_contrastive_agrees():
+    want = golden("B_supcon")
+    images, texts = want["img"].clone().requires_grad_(), want["txt"].clone().requires_grad_()
+    labels = want["labels"].long()
+    i2t, t2i = (supervised_contrastive(a, b, labels, labels) for a, b in ((images, texts), (texts, images)))
+    (i2t + t2i).backward()
+    assert_close(i2t, want["i2t"], atol=1e-5, rtol=1e-5, check_dtype=False)
+    assert_close(t2i, want["t2i"], atol=1e-5, rtol=1e-5, check_dtype=False)
+    assert_close(images.grad, want["g_img"], **GRADIENT)
+    assert_close(texts.grad, want["g_txt"], **GRADIENT)
+
+
+def test_cross_entropy_and_triplet_agree():
+    want = golden("B_ce_triplet")
+    logits = want["logits"].clone().requires_grad_()
+    ce = identity_cross_entropy(logits, want["labels"].long(), 0.1)
+    ce.backward()
+    assert_close(ce, want["ce_smooth"], atol=1e-5, rtol=1e-5, check_dtype=False)
+    assert_close(logits.grad, want["g_logits"], **GRADIENT)
+    features = want["feat"].clone().requires_grad_()
+    loss = batch_hard_triplet(features, want["labels4"].long(), 0.3)
+    loss.backward()
+    assert_close(loss, want["tri_m03"], atol=1e-5, rtol=1e-5, check_dtype=False)
+    assert_close(features.grad, want["g_feat_m03"], **GRADIENT)
+    assert_close(euclidean(want["feat"], want["feat"]), want["dist"], atol=1e-3, rtol=1e-4)
+
+
+def stage2_model(want: dict) -> ReidModel:
+    model = ReidModel(tiny_clip().image_encoder(), identities=7, cameras=4, camera_coefficient=3.0)
+    model.camera.data.copy_(want["cv_embed"])
+    model.classifier.weight.data.copy_(want["classifier_w"])
+    model.classifier_projected.weight.data.copy_(want["classifier_proj_w"])
+    for neck, prefix in ((model.neck, "bn"), (model.neck_projected, "bnp")):
+        neck.weight.data.copy_(want[f"{prefix}_w"])
+        neck.running_mean.copy_(want[f"{prefix}_rm0"])
+        neck.running_var.copy_(want[f"{prefix}_rv0"])
+    model.neck.bias.data.copy_(want["bn_b"])
+    return model
+
+
+def test_stage2_losses_and_gradients_agree():
+    want = golden("B_model_stage2")
+    model = stage2_model(want).train()
+    out_before = stage2_model(want).train()(want["image"], want["cam"].long())
+    for got, name in zip([*out_before.scores, *out_before.features],
+                         ["score0", "score1", "feat_last", "feat", "feat_proj"], strict=True):
+        assert_close(got, want[name], **FORWARD)
+    terms = stage2_losses(model, want["image"], want["target"].long(), want["cam"].long(), LossWeights(),
+                          want["text_features_all"], 0.1, 0.3)
+    terms["loss"].backward()
+    for name, value in (("id", want["ce0"] + want["ce1"]), ("triplet", want["tri0"] + want["tri1"] + want["tri2"]),
+                        ("i2t", want["i2t_ce"]), ("loss", want["loss"])):
+        assert_close(terms[name], value, atol=2e-5, rtol=1e-5, check_dtype=False)
+    for parameter, name in ((model.classifier.weight, "g_classifier"), (model.camera, "g_cv_embed"),
+                            (model.classifier_projected.weight, "g_classifier_proj"),
+                            (model.encoder.visual.proj, "g_vis_proj"), (model.neck.weight, "g_bn_w"),
+                            (model.encoder.visual.class_embedding, "g_class_embedding")):
+        assert_close(parameter.grad, want[name], **GRADIENT)
+    assert_close(model.neck.running_mean, want["bn_rm_after"], **FORWARD)
+    assert_close(model.neck_projected.running_var, want["bnp_rv_after"], **FORWARD)
+
+
+def test_test_feature_agrees():
+    want = golden("B_model_stage2")
+    model = stage2_model(want).eval()
+    assert_close(test_feature(model.encode(want["image"], want["cam"].long())), want["eval_before"], **FORWARD)
+    assert_close(test_feature(model.encode(want["image"], None)), want["eval_before_nocam"], **FORWARD)
+
+
+def test_baseline_is_the_same_code_without_the_text_term():
+    want = golden("B_model_stage2")
+    terms = stage2_losses(stage2_model(want).train(), want["image"], want["target"].long(), want["cam"].long(),
+                          LossWeights(text=0.0), None, 0.1, 0.3)
+    assert "i2t" not in terms
+    assert_close(terms["loss"], want["loss"] - want["i2t_ce"], atol=2e-5, rtol=1e-5, check_dtype=False)
+
+
+def test_learning_rates_agree():
+    want = golden("B_lr")
+    prompts = Prompts(epochs=120, lr=3.5e-4)
+    got = [warmup_cosine_lr(e, prompts.epochs, prompts.lr, prompts.warmup_epochs, prompts.warmup_lr, prompts.min_lr)
+           for e in range(1, 121)]
+    assert_close(torch.tensor(got, dtype=torch.float64), want["stage1_vit"], atol=1e-12, rtol=0)
+    got = [5e-6 * lr_factor(PUBLISHED, epoch, 0, 10) for epoch in range(60)]
+    assert_close(torch.tensor(got, dtype=torch.float64), want["stage2_vit"][1:], atol=1e-12, rtol=0)
+
+
+def test_parameter_groups_agree():
+    groups = json.loads((FOLDER / "B_param_groups.json").read_text())["stage2"]
+    published = sorted(lr for _, lr, _ in groups)
+    model = ReidModel(tiny_clip().image_encoder(), identities=7, cameras=4, camera_coefficient=3.0)
+    optimizer = optimizer_of(PUBLISHED, model)
+    got = sorted(group["lr"] for group in optimizer.param_groups)
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {decay for _, _, decay in groups}
+    assert got == pytest.approx(published, rel=1e-12)

@@ -1,0 +1,84 @@
+"""The main job at toy size, as a stranger runs it: `dvc repro` in a fresh folder, twice."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARTS = ("conf", "reanchor", "stages", "pipelines", "dvc.yaml", ".dvc/config", ".dvcignore", "models/shipped")
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", "CI": "1"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """A finished smoke study."""
+    folder = tmp_path_factory.mktemp("study")
+    for part in PARTS:
+        source, target = ROOT / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.is_file():
+            shutil.copy(source, target)
+    for command in (("git", "init", "-q"), (sys.executable, "-m", "stages.compose", "profile=smoke"), ("dvc", "repro")):
+        done = run(folder, *command)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def test_every_output_is_there(study):
+    table = pq.read_table(study / "reports/evaluate/results.parquet").to_pydict()
+    assert set(table["method"]) >= {"histogram", "zero_shot", "baseline", "clip_reid", "saga"}
+    assert set(table["condition"]) >= {"whole", "ogor", "masking-0.30", "people-0.30"}
+    assert all(low <= value <= high for low, value, high in zip(table["low"], table["value"], table["high"], strict=True))
+    assert (study / "reports/index.html").stat().st_size > 50_000
+    json.loads((study / "reports/summary.json").read_text())
+    assert (study / "models/saga/weights.safetensors").is_file()
+
+
+def test_a_second_run_does_nothing(study):
+    done = run(study, "dvc", "repro")
+    assert done.returncode == 0
+    assert "up to date" in done.stdout + done.stderr and "Running stage" not in done.stdout
+
+
+def test_metrics_are_dvc_metrics(study):
+    shown = run(study, "dvc", "metrics", "show", "--json")
+    assert shown.returncode == 0, shown.stderr
+    assert any("evaluate" in name for name in json.loads(shown.stdout)[""]["data"])
+
+
+def test_training_again_from_scratch_gives_the_same_weights(study):
+    before = (study / "models/finetune/clip_reid/weights.safetensors").read_bytes()
+    shutil.rmtree(study / ".checkpoints")
+    done = run(study, sys.executable, "-m", "stages.finetune", "--model", "clip_reid")
+    assert done.returncode == 0, done.stderr
+    assert (study / "models/finetune/clip_reid/weights.safetensors").read_bytes() == before
+
+
+def test_a_killed_training_ends_with_the_same_weights(study):
+    """SIGKILL as soon as the first checkpoint is there; then run again."""
+    before = (study / "models/saga/weights.safetensors").read_bytes()
+    shutil.rmtree(study / ".checkpoints")
+    environment = {**os.environ, "PYTHONPATH": str(study)}
+    victim = subprocess.Popen([sys.executable, "-m", "stages.saga"], cwd=study, env=environment,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while victim.poll() is None and not list((study / ".checkpoints").glob("saga-3a-*.pt")):
+        pass
+    victim.kill()
+    victim.wait()
+    done = run(study, sys.executable, "-m", "stages.saga")
+    assert done.returncode == 0, done.stderr
+    assert (study / "models/saga/weights.safetensors").read_bytes() == before

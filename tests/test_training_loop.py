@@ -1,0 +1,95 @@
+"""The training loop: exact resume, best epoch, and losses that stop being finite."""
+
+import pytest
+import torch
+from torch import nn
+
+from reanchor.errors import ReanchorError
+from reanchor.training.loop import Job, Trainer
+
+
+class Curve:
+    def __init__(self):
+        self.rows = []
+
+    def log(self, step, values):
+        self.rows.append((step, dict(values)))
+
+
+class Stop(Exception):
+    pass
+
+
+def make_job(scores=None, stop_at=None, bad=None):
+    """Regression whose batches, noise and dropout all come from generators."""
+    torch.manual_seed(3)
+    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.05)
+    calls = {"steps": 0}
+
+    def losses(batch, generator):
+        calls["steps"] += 1
+        if calls["steps"] == stop_at:
+            raise Stop
+        x = torch.randn(6, 4, generator=generator) + batch
+        fit = (module(x) - x.sum(1, keepdim=True)).square().mean()
+        terms = {"fit": fit, "extra": fit * 0.1}
+        if bad == calls["steps"]:
+            terms["extra"] = terms["extra"] * float("nan")
+        return {**terms, "loss": terms["fit"] + terms["extra"]}
+
+    values = iter(scores or [])
+    return Job("toy", module, optimizer, 4, lambda epoch: [epoch, epoch + 1, epoch + 2], losses,
+               lambda epoch, step, steps: 1 / (1 + epoch), seed=5, batch_images=6,
+               validate=(lambda: {"score": next(values)}) if scores else None)
+
+
+def train(path, every=1, **job):
+    made = make_job(**job)
+    curve = Curve()
+    outcome = Trainer(made, path, "mark", every, curve).run()
+    return made.module.state_dict(), outcome, curve
+
+
+@pytest.mark.parametrize("stop_at", range(2, 13))
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, stop_at):
+    whole, outcome, curve = train(tmp_path / "a.pt", every=0)
+    with pytest.raises(Stop):
+        train(tmp_path / "b.pt", stop_at=stop_at)
+    again, resumed, curve_again = train(tmp_path / "b.pt")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert resumed.history == outcome.history and curve_again.rows == curve.rows
+    assert resumed.steps == outcome.steps == 12
+
+
+def test_a_checkpoint_of_other_settings_is_not_continued(tmp_path):
+    train(tmp_path / "a.pt")
+    job = make_job()
+    Trainer(job, tmp_path / "a.pt", "another mark", 0, Curve()).run()
+    whole, _, _ = train(tmp_path / "c.pt")
+    assert all(torch.equal(whole[name], value) for name, value in job.module.state_dict().items())
+
+
+def test_the_epoch_with_the_best_score_is_kept(tmp_path):
+    kept, outcome, _ = train(tmp_path / "a.pt", scores=[1.0, 7.0, 7.0, 2.0])
+    assert (outcome.best_epoch, outcome.best_score) == (2, 7.0)
+    snapshots = []
+    job = make_job()
+
+    def validate():
+        snapshots.append({name: value.clone() for name, value in job.module.state_dict().items()})
+        return {"score": 0.0}
+
+    job.validate = validate
+    Trainer(job, tmp_path / "b.pt", "mark", 0, Curve()).run()
+    assert all(torch.equal(kept[name], snapshots[1][name]) for name in kept)
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_term(tmp_path):
+    with pytest.raises(ReanchorError, match=r"toy: loss term 'extra' is nan at epoch 2, step 2"):
+        train(tmp_path / "a.pt", bad=5)
+
+
+def test_rates_follow_the_factor(tmp_path):
+    _, outcome, _ = train(tmp_path / "a.pt")
+    assert [row["lr"] for row in outcome.history] == pytest.approx([0.05, 0.025, 0.05 / 3, 0.0125])
