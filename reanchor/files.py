@@ -60,8 +60,9 @@ def write_json(path: Path, value: object) -> None:
 def _plain_disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:  # torch and safetensors wrap the system's error in their own
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or "No space left" in str(error) or "file write failed" in str(error):
             raise ReanchorError(
                 f"{target}: no space left on the disk while writing it; "
                 "free some space or point the workspace at a larger disk, then run again"

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 from reanchor.config import Params, load
+from reanchor.config.checks import STREETFOLK_ROOT
 from reanchor.errors import ReanchorError
 
 
 def check_inputs(params: Params, root: Path) -> None:
     """Raise ReanchorError for the first input of the user's that does not exist."""
-    if not params.render.enabled and not (root / params.prepare.root).exists():
+    rendered = params.render.enabled and params.prepare.root == STREETFOLK_ROOT
+    if not rendered and not (root / params.prepare.root).exists():
         raise ReanchorError(f"params.yaml: prepare.root: got {params.prepare.root!r}, which does not exist; "
                             "allowed: the dataset's folder; name it (make run SET=\"prepare.root=...\") or "
                             "use dataset=streetfolk")

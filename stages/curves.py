@@ -38,7 +38,7 @@ class CurveFile:
 
     def close(self) -> None:
         """Write the CSV and remove the journal."""
-        names = sorted({name for row in self._rows.values() for name in row})
+        names = sorted({name for row in self._rows.values() for name in row} - {"step"})
         with atomic_path(self._target) as temporary, temporary.open("w", newline="") as handle:
             table = csv.writer(handle, lineterminator="\n")
             table.writerow(["step", *names])

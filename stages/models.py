@@ -27,6 +27,7 @@ def log_pyfunc(run_id: str, folder: Path, name: str) -> None:
             name=name, python_model=str(HERE / "pyfunc_model.py"),
             artifacts={"folder": str(folder)}, code_paths=[str(HERE.parent / "reanchor")],
             signature=_signature(), pip_requirements=_requirements())  # given: inferring them loads the model
+    mlflow.MlflowClient().update_run(run_id, status="RUNNING")  # its figures are still to come
 
 
 def _signature():

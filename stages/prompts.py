@@ -6,8 +6,8 @@ from stages.runner import StageRun, run_stage
 
 def body(run: StageRun) -> dict:
     out = run.root / "models/prompts"
-    if not run.wanted("clip_reid", "saga"):
-        return run.skip(out, "neither clip_reid nor saga is among evaluate.methods")
+    if not run.params.prompts.train:
+        return run.skip(out, "prompts.train is false")
     figures = train_prompts(run.params.prompts, run.root, out, run.params.runtime, run.recorder("prompts"))
     run.log_model("prompts", out)
     return figures

@@ -64,10 +64,6 @@ class StageRun:
         """Log the finished weights in `folder` (read by `reanchor.embedding.load_embedder`) to MLflow."""
         self._run(model).log_model(folder)
 
-    def wanted(self, *methods: str) -> bool:
-        """Whether the evaluation asks for any of `methods`; a stage no method needs calls `skip`."""
-        return any(method in self.params.evaluate.methods for method in methods)
-
     def skip(self, folder: Path, reason: str) -> Metrics:
         """Make the output `folder` hold skipped.json alone; return the metrics of a skipped stage."""
         with atomic_directory(folder) as temporary:
@@ -81,6 +77,8 @@ class StageRun:
                 self._curve(self.model or self.name)
             for curve in self._curves.values():
                 curve.close()
+            for file in (self.root / ".checkpoints").glob("-".join(filter(None, (self.name, self.model))) + "-*"):
+                file.unlink()  # done: they would only fill the disk
         for run in self._runs.values():
             run.close(status, metrics)
 

@@ -6,8 +6,8 @@ from stages.runner import StageRun, run_stage
 
 def body(run: StageRun) -> dict:
     out = run.root / "models/saga"
-    if not run.wanted("saga"):
-        return run.skip(out, "saga is not among evaluate.methods")
+    if not run.params.saga.train:
+        return run.skip(out, "saga.train is false")
     figures = train_saga(run.params, run.root, out, run.recorder("saga"))
     run.log_model("saga", out)
     return figures

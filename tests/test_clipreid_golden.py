@@ -10,13 +10,12 @@ from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.clipreid.finetune import lr_factor, optimizer_of, stage2_losses
-from reanchor.clipreid.model import ReidModel, test_feature
+from reanchor.clipreid.model import ReidModel, retrieval_feature
 from reanchor.clipreid.prompts import PromptLearner, stage1_losses, text_features
 from reanchor.config.sections import Finetune, LossWeights, Prompts
 from reanchor.losses import batch_hard_triplet, euclidean, identity_cross_entropy, supervised_contrastive
 from reanchor.training.schedule import warmup_cosine_lr
 
-test_feature.__test__ = False
 PUBLISHED = Finetune(epochs=60, optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
                      schedule="multistep", milestones=[30, 50], warmup_epochs=10, warmup_factor=0.1)
 
@@ -112,11 +111,11 @@ def test_stage2_losses_and_gradients_agree():
     assert_close(model.neck_projected.running_var, want["bnp_rv_after"], **FORWARD)
 
 
-def test_test_feature_agrees():
+def test_retrieval_feature_agrees():
     want = golden("B_model_stage2")
     model = stage2_model(want).eval()
-    assert_close(test_feature(model.encode(want["image"], want["cam"].long())), want["eval_before"], **FORWARD)
-    assert_close(test_feature(model.encode(want["image"], None)), want["eval_before_nocam"], **FORWARD)
+    assert_close(retrieval_feature(model.encode(want["image"], want["cam"].long())), want["eval_before"], **FORWARD)
+    assert_close(retrieval_feature(model.encode(want["image"], None)), want["eval_before_nocam"], **FORWARD)
 
 
 def test_baseline_is_the_same_code_without_the_text_term():

@@ -42,7 +42,8 @@ def test_every_output_is_there(study):
     table = pq.read_table(study / "reports/evaluate/results.parquet").to_pydict()
     assert set(table["method"]) >= {"histogram", "zero_shot", "baseline", "clip_reid", "saga"}
     assert set(table["condition"]) >= {"whole", "ogor", "masking-0.30", "people-0.30"}
-    assert all(low <= value <= high for low, value, high in zip(table["low"], table["value"], table["high"], strict=True))
+    triples = zip(table["low"], table["value"], table["high"], strict=True)
+    assert all(low <= value <= high for low, value, high in triples)
     assert (study / "reports/index.html").stat().st_size > 50_000
     json.loads((study / "reports/summary.json").read_text())
     assert (study / "models/saga/weights.safetensors").is_file()

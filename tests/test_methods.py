@@ -11,8 +11,9 @@ from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.prompts import PromptLearner, stage1_losses
+from reanchor.clipreid.store import save_reid
 from reanchor.config.sections import Saga
-from reanchor.embedding import load_embedder, save_reid
+from reanchor.embedding import load_embedder
 from reanchor.embedding.saga import save_saga
 from reanchor.errors import ReanchorError
 from reanchor.losses import batch_hard_triplet, clip_contrastive, off_diagonal_cosine, supervised_contrastive
@@ -134,7 +135,7 @@ def test_the_token_cache_holds_the_tokens_of_its_views(tmp_path):
     from reanchor.config.sections import Finetune
 
     model, spec = reid_model().eval(), tiny_clip().spec
-    data = TrainingImages(IMAGES, np.arange(6), np.array([0, 0, 1, 1, 2, 2]), np.zeros(6, np.int64))
+    data = TrainingImages(IMAGES, np.arange(6), np.array([0, 0, 1, 1, 2, 2]), np.ones(6, np.int64))
     plain = Finetune(flip=0.0, pad=0, erase=0.0)
     cache = cache_tokens(tmp_path / "c.npy", model, data, plain, Saga(views=2, token_block=2), spec, batch=4)
     assert cache.shape == (6, 2, 8, 64) and cache.dtype == np.float16

@@ -2,7 +2,6 @@
 
 import difflib
 import json
-import pickle
 import zipfile
 from pathlib import Path
 
@@ -27,6 +26,10 @@ def open_clip_model(config: Backbone, image_size: tuple[int, int]) -> Clip:
     if config.tag not in tags:
         raise ReanchorError(f"backbone.tag: '{config.tag}' is no tag of {config.model}; "
                             f"choose one of {', '.join(tags)}")
+    quick = (open_clip.get_pretrained_cfg(config.model, config.tag) or {}).get("quick_gelu", False)
+    if quick and not architecture["quick_gelu"]:
+        raise ReanchorError(f"backbone.model: {config.tag} was trained with quick-GELU, {config.model} has none; "
+                            f"use backbone.model={config.model}-quickgelu")
     try:
         network = open_clip.create_model(config.model, pretrained=config.tag)
     except (OSError, RuntimeError, ValueError) as error:  # no network, no cache, no such file
@@ -126,9 +129,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if _is_torchscript(path):
             return dict(torch.jit.load(path, map_location="cpu").state_dict())
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
-    except Exception as error:  # safetensors raises its own class, which derives from Exception alone
+    except Exception as error:  # torch, pickle and safetensors each raise classes of their own
         raise _unreadable(path, error) from error
     state = state.get("state_dict", state)
     if not all(isinstance(value, Tensor | int | float) for value in state.values()):

@@ -23,6 +23,7 @@ from reanchor.data.augment import normalise, random_flip
 from reanchor.losses import clip_contrastive
 from reanchor.streetfolk import People, render_people, vocabulary
 from reanchor.training import checkpoint
+from reanchor.training.device import choose_device
 from reanchor.training.loop import Job, Trainer
 from reanchor.training.recorder import Recorder
 
@@ -140,7 +141,10 @@ class PretrainRun:
         pick = torch.randint(self.pairs.tokens.shape[1], (len(rows),), generator=generator)
         keep = random_keep(len(rows), self.tokens, self.dropout, generator)
         tokens = self.pairs.tokens[torch.from_numpy(rows), pick]
-        return self.module.losses(normalise(images), tokens, self.config.token_weight, keep, generator)
+        device = self.module.log_scale.device
+        keep = None if keep is None else keep.to(device)
+        return self.module.losses(normalise(images).to(device), tokens.to(device), self.config.token_weight, keep,
+                                  generator)
 
     def lr_factor(self, epoch: int, step: int, steps: int) -> float:
         """Linear warm-up over the first twentieth, then a cosine to 0."""
@@ -158,12 +162,14 @@ def pretrain(config: Pretrain, image_size: tuple[int, int], checkpoints: Path, r
     clip = blank_clip(config, image_size, vocabulary())
     seen = people(0, config.identities)
     pairs = Pairs(seen.images, encode_captions(clip, seen.captions), seen.pids)
-    job = PretrainRun(config, clip, pairs).job()
+    run = PretrainRun(config, clip, pairs)
+    run.module.to(choose_device(runtime.device))
+    job = run.job()
     mark = checkpoint.fingerprint(asdict(config), image_size)
     outcome = Trainer(job, checkpoints / f"backbone-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
     held_out = people(config.identities, HELD_OUT)
     fresh = Pairs(held_out.images, encode_captions(clip, held_out.captions), held_out.pids)
-    clip.network.eval()
+    clip.network.cpu().eval()
     clip.recipe = {**asdict(config), "image_size": list(image_size)}
     clip.figures = {**retrieval(clip, fresh), **outcome.figures()}
     return clip

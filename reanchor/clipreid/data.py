@@ -23,7 +23,7 @@ class TrainingImages:
     images: np.ndarray  # uint8 [N, H, W, 3], possibly a memory map
     rows: np.ndarray  # int64 [n] rows of `images`
     labels: np.ndarray  # int64 [n] 0-based identities
-    cameras: np.ndarray  # int64 [n] 0-based cameras
+    cameras: np.ndarray  # int64 [n] camids, 1-based
     occluded: np.ndarray | None = None  # uint8 [M, H, W, 3]: OGor copies
     occluded_of: np.ndarray | None = None  # int64 [n]: index into `occluded`, -1 where there is none
 
@@ -40,7 +40,7 @@ class TrainingImages:
         if len(pids) < 2:
             raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "
                                 "check prepare.root, or lower prepare.validation_share")
-        data = cls(store.images, rows, labels, np.maximum(manifest.camid[rows].astype(np.int64) - 1, 0))
+        data = cls(store.images, rows, labels, manifest.camid[rows].astype(np.int64))
         if occluded is not None and (occluded / "train").is_dir():  # absent when occlude.train_share is 0
             copies = OccludedSet.open(occluded / "train")
             place = {int(row): number for number, row in enumerate(copies.rows)}
@@ -56,7 +56,7 @@ class TrainingImages:
     @property
     def camera_count(self) -> int:
         """The highest camera number."""
-        return int(self.cameras.max()) + 1
+        return int(self.cameras.max())
 
     def take(self, chosen: np.ndarray, occluded: float, generator: Generator) -> np.ndarray:
         """uint8 [B, H, W, 3]; an image that has an occluded copy is replaced by it with this chance."""

@@ -9,15 +9,15 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.model import ReidModel, camera_index
 from reanchor.config.sections import Finetune, LossWeights
 from reanchor.data.sampler import IdentitySampler
-from reanchor.losses import batch_hard_triplet, identity_cross_entropy
+from reanchor.losses import batch_hard_triplet, identity_cross_entropy, image_to_text_cross_entropy
 from reanchor.training.loop import Job
 from reanchor.training.schedule import warmup_multistep, warmup_then
 
 
-def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, cameras: Tensor, weights: LossWeights,
+def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, cameras: Tensor | None, weights: LossWeights,
                   texts: Tensor | None, smoothing: float, margin: float) -> dict[str, Tensor]:
     """Weighted L_id (two heads), L_tri (three features) and L_i2tce (CLIP-ReID eq. 6 to 9).
 
@@ -30,8 +30,7 @@ def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, cameras: Ten
     }
     total = weights.id * terms["id"] + weights.triplet * terms["triplet"]
     if weights.text:
-        logits = out.features[2].float() @ texts.float().T
-        terms["i2t"] = identity_cross_entropy(logits, labels, smoothing)
+        terms["i2t"] = image_to_text_cross_entropy(out.features[2], texts, labels, smoothing)
         total = total + weights.text * terms["i2t"]
     if model.token_block:
         score, mean = model.token_scores(out)
@@ -68,7 +67,9 @@ def finetune_job(name: str, config: Finetune, weights: LossWeights, model: ReidM
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
         images = augment(data.take(chosen, config.occluded, generator), config, spec, generator)
-        labels, cameras = (torch.from_numpy(values[chosen]).to(device) for values in (data.labels, data.cameras))
+        labels, cameras = torch.from_numpy(data.labels[chosen]).to(device), None
+        if model.camera is not None:
+            cameras = camera_index(data.cameras[chosen], len(model.camera)).to(device)
         return stage2_losses(model, images.to(device), labels, cameras, weights, texts, config.label_smoothing,
                              config.margin)
 

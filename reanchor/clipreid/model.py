@@ -5,10 +5,12 @@ Shapes: B images, D token width, E joint width, C identities.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
 from reanchor.clip.vision import ImageEncoder, ImageTokens
+from reanchor.errors import ReanchorError
 
 
 class BNNeck(nn.BatchNorm1d):
@@ -34,6 +36,9 @@ class ReidModel(nn.Module):
     def __init__(self, encoder: ImageEncoder, identities: int, cameras: int = 0, camera_coefficient: float = 0.0,
                  token_block: int = 0):
         super().__init__()
+        if token_block > encoder.depth:
+            raise ReanchorError(f"finetune.token_block: got {token_block}; allowed: 1 to {encoder.depth}, the blocks "
+                                "of this backbone")
         self.encoder = encoder
         self.camera_coefficient = camera_coefficient
         self.camera = nn.Parameter(torch.zeros(cameras, encoder.width)) if camera_coefficient else None
@@ -78,6 +83,19 @@ class ReidModel(nn.Module):
         return self.classifier_token(self.neck_token(mean)), mean
 
 
-def test_feature(out: ImageTokens) -> Tensor:
+def camera_index(camids: np.ndarray, cameras: int) -> Tensor:
+    """0-based rows of the camera table for 1-based camids [B].
+
+    Raises:
+        ReanchorError: a camera without a learned embedding.
+    """
+    strange = sorted({int(camid) for camid in camids if not 1 <= camid <= cameras})
+    if strange:
+        raise ReanchorError(f"finetune.camera_embedding: camera {strange[0]} has no embedding, allowed are 1 to "
+                            f"{cameras} (those of the training images); set finetune.camera_embedding=0")
+    return torch.as_tensor(np.asarray(camids, dtype=np.int64) - 1)
+
+
+def retrieval_feature(out: ImageTokens) -> Tensor:
     """concat([CLS] after ln_post, projection), [B, D + E], un-normalised (before the necks)."""
     return torch.cat([out.cls, out.projected], dim=1).float()

@@ -121,7 +121,8 @@ def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, reco
     learner.initialise(Generator().manual_seed(config.seed))
     learner.to(device)
     mark = checkpoint.fingerprint(asdict(config), checkpoint.inputs(
-        root / "data/prepared/manifest.parquet", root / "models/backbone/weights.safetensors"))
+        root / "data/prepared/manifest.parquet", root / "models/backbone/weights.safetensors",
+        root / "models/backbone/model.json"))
     job = prompts_job(config, learner, text, images, torch.from_numpy(data.labels).to(device))
     outcome = Trainer(job, root / f".checkpoints/prompts-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
     with atomic_directory(out) as folder:

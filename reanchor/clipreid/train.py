@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Generator
 
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.finetune import finetune_job
-from reanchor.clipreid.model import ReidModel, test_feature
+from reanchor.clipreid.model import ReidModel, camera_index, retrieval_feature
 from reanchor.clipreid.prompts import read_text_features
+from reanchor.clipreid.store import save_reid
 from reanchor.config.sections import LossWeights, Params
 from reanchor.data.augment import normalise
-from reanchor.embedding import save_reid
 from reanchor.files import atomic_directory
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
@@ -49,7 +49,7 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
     config = params.finetune
     torch.manual_seed(config.seed)
     model = ReidModel(clip.image_encoder(), data.identities, data.camera_count if config.camera_embedding else 0,
-                      config.camera_embedding, params.saga.token_block if weights.token else 0)
+                      config.camera_embedding, config.token_block if weights.token else 0)
     model.initialise(Generator().manual_seed(config.seed))
     return model
 
@@ -57,10 +57,10 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
 def mark_of(name: str, params: Params, weights: LossWeights, root: Path) -> str:
     """What this training's result depends on."""
     paths = [root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
-             root / "models/backbone/weights.safetensors"]
+             root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
     if weights.text:
         paths.append(root / "models/prompts/prompts.safetensors")
-    return checkpoint.fingerprint(name, asdict(params.finetune), params.saga.token_block, checkpoint.inputs(*paths))
+    return checkpoint.fingerprint(name, asdict(params.finetune), checkpoint.inputs(*paths))
 
 
 def embed_with(model: ReidModel, spec: ClipSpec, device: str, batch: int = 256) -> Embed:
@@ -70,13 +70,11 @@ def embed_with(model: ReidModel, spec: ClipSpec, device: str, batch: int = 256) 
         parts = []
         for start in range(0, len(images), batch):
             part = torch.from_numpy(np.ascontiguousarray(images[start:start + batch]))
-            cameras = torch.from_numpy(camids[start:start + batch].astype(np.int64) - 1).to(device)
+            cameras = None
+            if model.camera is not None:
+                cameras = camera_index(camids[start:start + batch], len(model.camera)).to(device)
             out = model.encode(normalise(part, spec.mean, spec.std).to(device), cameras)
-            parts.append(_unit(test_feature(out)))
+            parts.append(F.normalize(retrieval_feature(out), dim=1))
         return torch.cat(parts).cpu().numpy()
 
     return embed
-
-
-def _unit(features: Tensor) -> Tensor:
-    return F.normalize(features, dim=1)

@@ -87,6 +87,16 @@ def _training(params: Params) -> Iterator[str]:
 
 def _evaluation(params: Params) -> Iterator[str]:
     methods = params.evaluate.methods
+    needed = {"baseline": params.finetune.baseline, "clip_reid": params.finetune.clip_reid, "saga": params.saga}
+    for method in (method for method in methods if method in needed and not needed[method].train):
+        yield f"evaluate.methods: got {method!r} although its training is switched off; allowed: methods whose " \
+              "`train` is true (choose a group option: method=saga, clip_reid or baseline)"
+    if params.finetune.clip_reid.train and not params.prompts.train:
+        yield "prompts.train: got false; allowed: true, since finetune.clip_reid.train is true"
+    if params.saga.train and not params.finetune.clip_reid.train:
+        yield "finetune.clip_reid.train: got false; allowed: true, since saga.train is true"
+    if params.finetune.baseline.text:
+        yield f"finetune.baseline.text: got {params.finetune.baseline.text}; allowed: 0, the baseline has no text"
     if not methods or len(set(methods)) < len(methods):
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 

@@ -50,7 +50,7 @@ class Prepare:
     height: int = field(96, low=16, high=1024)
     width: int = field(48, low=8, high=1024)
     seed: int = field(0, low=0)
-    validation_share: float = field(0.112, low=0.0, high=0.9)  # of training identities
+    validation_share: float = field(0.112, low=0.001, high=0.9)  # of training identities
     max_bad_share: float = field(0.02, low=0.0, high=1.0)  # of files; above it the run stops
     max_pixels: int = field(20_000_000, low=1)  # per image
 
@@ -83,7 +83,7 @@ class Pretrain:
     text_layers: int = field(3, low=1)
     context: int = field(40, low=8, high=77)
     embed: int = field(128, low=8)
-    steps: int = field(700, low=1)
+    steps: int = field(850, low=1)
     batch: int = field(192, low=2)
     lr: float = field(1e-3, low=0.0)
     weight_decay: float = field(0.05, low=0.0)
@@ -106,13 +106,14 @@ class Backbone:
 class Prompts:
     """CLIP-ReID stage 1."""
 
+    train: bool = True  # false: no method needs it
     seed: int = field(0, low=0)
     context: int = field(4, low=1, high=64)  # learnable vectors per identity
     before: str = "a photo of a"
     after: str = "person."
     epochs: int = field(30, low=1)
     batch: int = field(256, low=2)
-    lr: float = field(1e-2, low=0.0)
+    lr: float = field(1e-2, low=1e-9)
     warmup_lr: float = field(1e-5, low=0.0)
     min_lr: float = field(1e-6, low=0.0)
     warmup_epochs: int = field(5, low=0)
@@ -125,6 +126,7 @@ class Prompts:
 class LossWeights:
     """Weights of stage 2's loss terms; the baseline's `text` is 0."""
 
+    train: bool = True  # false: no method needs this model
     id: float = field(0.25, low=0.0)
     triplet: float = field(1.0, low=0.0)
     text: float = field(1.0, low=0.0)
@@ -157,6 +159,7 @@ class Finetune:
     camera_embedding: float = field(0.0, low=0.0)  # SIE coefficient; 0: off
     precision: str = field("fp32", choices=("fp32", "bf16"))
     validate_epochs: int = field(2, low=1)
+    token_block: int = field(5, low=1)  # whose mean patch token the term `token` reads, 1-indexed
     baseline: LossWeights = field(LossWeights(text=0.0))
     clip_reid: LossWeights = field(LossWeights())
 
@@ -165,14 +168,15 @@ class Finetune:
 class Saga:
     """SAGA stages 3a and 3b."""
 
+    train: bool = True  # false: no method needs it
     seed: int = field(0, low=0)
     anchors: str = field("text", choices=("text", "free"))
-    text_anchors: int = field(24, low=1)  # K
+    text_anchors: int = field(24, low=2)  # K
     context_slots: int = field(16, low=1)
     frozen_slots: int = field(12, low=0)
     domain: str = field("mlp", choices=("mlp", "none"))
-    domain_anchors: int = field(3, low=0)  # M
-    refine_layers: int = field(2, low=0)  # L
+    domain_anchors: int = field(3, low=1)  # M
+    refine_layers: int = field(2, low=1)  # L
     refine_heads: int = field(8, low=1)
     token_block: int = field(5, low=1)  # 1-indexed
     views: int = field(2, low=1)  # cached augmented views per image
@@ -199,7 +203,7 @@ class Evaluate:
     seed: int = field(0, low=0)
     methods: list[str] = field(["histogram", "zero_shot", "baseline", "clip_reid", "saga"],
                                choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga"))
-    camera_rule: str = field("market", choices=("market", "none"))
+    camera_rule: str = field("auto", choices=("auto", "market", "none"))
     bootstrap: int = field(1000, low=10)  # resamples of the query identities
     confidence: float = field(0.95, low=0.5, high=0.999)
     batch: int = field(256, low=1)

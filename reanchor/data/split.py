@@ -19,10 +19,10 @@ def held_out_pids(pids: list[int], share: float, seed: int) -> set[int]:
         return set()
     if len(pids) < 4:
         raise ReanchorError(f"prepare.validation_share: {len(pids)} training identities cannot be divided, "
-                            "at least 4 are needed; add identities or set prepare.validation_share=0")
+                            "at least 4 are needed; add identities")
     if count < 2 or len(pids) - count < 2:
         low = math.ceil(200 / len(pids)) / 100
         raise ReanchorError(f"prepare.validation_share: {share} of {len(pids)} training identities is {count}"
-                            f", but train and val need 2 each; choose 0, or {low} to {max(low, 0.5)}")
+                            f", but train and val need 2 each; choose {low} to {max(low, 0.5)}")
     order = np.random.default_rng(seed).permutation(len(pids))
     return {pids[index] for index in order[:count]}

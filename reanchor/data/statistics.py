@@ -90,7 +90,7 @@ def _notes(manifest: Manifest, unmatched: int) -> list[str]:
     queries = len(manifest.rows("query"))
     if len(np.unique(manifest.camid)) == 1:
         notes.append("all images have the same camera (or none is known): "
-                     "set evaluate.camera_rule=none, the market rule would drop every match")
+                     "evaluate.camera_rule=none fits, the market rule would drop every match")
     elif unmatched:
         notes.append(f"{unmatched} of {queries} queries have no gallery image from another camera; "
                      "the market camera rule leaves them out")

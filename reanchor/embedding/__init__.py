@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from reanchor.clip.model import read_model_json
-from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot, save_reid
+from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot
 from reanchor.embedding.saga import SagaEmbedder, load_saga
 from reanchor.errors import ReanchorError
 from reanchor.training.device import choose_device
 
-__all__ = ["VARIANTS", "ReidEmbedder", "SagaEmbedder", "load_embedder", "save_reid"]
+__all__ = ["VARIANTS", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 
 VARIANTS = ("fused", "refined", "cls")
 

@@ -11,14 +11,10 @@ from reanchor.clip.model import (
     Clip,
     ClipSpec,
     freeze,
-    load_weights,
-    read_model_json,
-    save_weights,
-    spec_from,
-    write_spec,
 )
 from reanchor.clip.vision import ImageTokens
-from reanchor.clipreid.model import ReidModel, test_feature
+from reanchor.clipreid.model import ReidModel, camera_index, retrieval_feature
+from reanchor.clipreid.store import read_reid
 from reanchor.data.augment import normalise
 from reanchor.evaluation.embedder import Embedding
 
@@ -39,14 +35,12 @@ class ReidEmbedder:
         return self.model.encode(batch.to(self.device), self._cameras(camids), taps)
 
     def _cameras(self, camids: np.ndarray) -> Tensor | None:
-        if self.model.camera is None:
-            return None
-        return torch.as_tensor(camids, dtype=torch.int64, device=self.device) - 1
+        return None if self.model.camera is None else camera_index(camids, len(self.model.camera)).to(self.device)
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
         """Unit features [B, D + E]."""
-        features = F.normalize(test_feature(self.tokens(images, camids)), dim=1)
+        features = F.normalize(retrieval_feature(self.tokens(images, camids)), dim=1)
         return Embedding(features.cpu().numpy())
 
 
@@ -54,26 +48,6 @@ def load_zero_shot(folder: Path, device: str) -> ReidEmbedder:
     """The backbone as it is."""
     clip = Clip.load(folder)
     return ReidEmbedder("zero_shot", ReidModel(clip.image_encoder(), identities=1), clip.spec, device)
-
-
-def save_reid(model: ReidModel, spec: ClipSpec, name: str, folder: Path) -> None:
-    """Write a fine-tuned model: weights.safetensors and model.json."""
-    save_weights(model, folder)
-    write_spec(spec, folder, kind="reid", name=name, settings={
-        "identities": model.classifier.out_features,
-        "cameras": 0 if model.camera is None else len(model.camera),
-        "camera_coefficient": model.camera_coefficient,
-        "token_block": model.token_block,
-    })
-
-
-def read_reid(folder: Path) -> tuple[ReidModel, ClipSpec, str]:
-    """What `save_reid` wrote: model, spec of its CLIP, name."""
-    values = read_model_json(folder)
-    spec = spec_from(values["spec"])
-    model = ReidModel(spec.image_encoder(), **values["settings"])
-    load_weights(model, folder)
-    return model, spec, values["name"]
 
 
 def load_reid(folder: Path, device: str) -> ReidEmbedder:

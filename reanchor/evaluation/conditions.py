@@ -41,6 +41,13 @@ class Study:
     def whole(self) -> Condition:
         return Condition("whole", "whole", 0.0, self.images, None, self.query_rows, self.query_rows)
 
+    def camera_rule(self, wanted: str) -> str:
+        """What "auto" stands for here: the market rule, or none where all images have one camera."""
+        if wanted != "auto":
+            return wanted
+        rows = np.concatenate([self.query_rows, self.gallery_rows])
+        return "market" if len(np.unique(self.labels.camids[rows])) > 1 else "none"
+
     def conditions(self) -> list[Condition]:
         return [self.whole, *self.suites]
 

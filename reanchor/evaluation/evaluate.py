@@ -1,5 +1,6 @@
 """Evaluate methods under all conditions and write everything the report shows."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactor
     Writes results.parquet, differences.parquet, slopes.json, rankings.parquet, token_weights.parquet,
     token_shares.json, token_maps.parquet, protocol.json, accuracy.csv and cmc.csv.
     """
+    config = dataclasses.replace(config, camera_rule=study.camera_rule(config.camera_rule))
     measured = {name: measure_method(name, load(), study, config) for name, load in factories.items()}
     drop_repeated_tokens(measured)
     tables = tabulate(measured, study, config)

@@ -64,7 +64,7 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         "junk": "pid -1 is dropped",
         "distractors": "pid 0 stays in the gallery, in every condition but one",
         "distance": "1 - dot product of L2-normalised features, fp32",
-        "selection": "checkpoints, fusion weights and recipes are chosen on validation identities only",
+        "selection": "checkpoints and fusion weights are chosen on validation identities only",
         "test_time_extras": "none",
         "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "
         f"{config.bootstrap} resamples, the same for all methods",

@@ -66,7 +66,8 @@ class TextAnchors(nn.Module):
     def initialise(self, generator: Generator) -> None:
         """N(0, .01) noise on the learnable slots; Xavier for the map."""
         with torch.no_grad():
-            self.learnable += 0.01 * torch.randn(self.learnable.shape, generator=generator)
+            noise = torch.randn(self.learnable.shape, generator=generator)
+            self.learnable += 0.01 * noise.to(self.learnable.device)
             nn.init.xavier_uniform_(self.projection.weight, generator=generator)
 
     def forward(self, text: TextEncoder) -> Tensor:

@@ -74,7 +74,8 @@ class SagaHead(nn.Module):
         self.neck.reset_running_stats()
         with torch.no_grad():
             for classifier in self.classifiers:
-                classifier.weight.normal_(0, 0.001, generator=generator)
+                drawn = torch.empty(classifier.weight.shape).normal_(0, 0.001, generator=generator)
+                classifier.weight.copy_(drawn)  # drawn on the CPU, so that a GPU sees the same values
 
     def aggregate(self, tokens: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, D] tokens and [K, D] anchors -> feature [B, D] and token weights [B, T].

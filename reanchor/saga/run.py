@@ -9,8 +9,9 @@ import torch
 from reanchor.clip.model import Clip, freeze
 from reanchor.clip.text import TextEncoder
 from reanchor.clipreid.data import TrainingImages
+from reanchor.clipreid.store import read_reid
 from reanchor.config.sections import Params
-from reanchor.embedding.reid import ReidEmbedder, read_reid
+from reanchor.embedding.reid import ReidEmbedder
 from reanchor.embedding.saga import save_saga
 from reanchor.files import atomic_directory
 from reanchor.saga.fusion import Parts, choose_weights
@@ -34,7 +35,8 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     head = build_head(config, reid, data.identities, text, spec.tokenizer()).to(device)
     mark = checkpoint.fingerprint(asdict(config), asdict(params.finetune), checkpoint.inputs(
         root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
-        root / "models/finetune/clip_reid/weights.safetensors"))
+        root / "models/finetune/clip_reid/weights.safetensors", root / "models/finetune/clip_reid/model.json",
+        root / "models/backbone/model.json"))
     tokens = cache_tokens(root / f".checkpoints/saga-tokens-{mark}.npy", reid, data, params.finetune, config, spec)
     watch = Watch(head, text, ReidEmbedder("saga", reid, spec, device), config.token_block,
                   Validation.open(root / "data/prepared", root / "data/occluded"))
@@ -54,11 +56,17 @@ def _phases(params: Params, head: SagaHead, text: TextEncoder, tokens: np.ndarra
     outcome = Trainer(first, root / f".checkpoints/saga-3a-{mark}.pt", mark, every, recorder).run()
     if not config.epochs_b:
         return outcome
+    kept = {name: value.clone() for name, value in head.state_dict().items()}
     if config.classifiers == 1:
         head.reset_classifiers(torch.Generator().manual_seed(config.seed + 1))
     second = saga_job("3b", config, head, text, tokens, data.labels, watch.score)
-    return Trainer(second, root / f".checkpoints/saga-3b-{mark}.pt", mark, every,
-                   Later(recorder, outcome.steps, config.epochs_a)).run()
+    later = Trainer(second, root / f".checkpoints/saga-3b-{mark}.pt", mark, every,
+                    Later(recorder, outcome.steps, config.epochs_a)).run()
+    if later.best_score < outcome.best_score:
+        head.load_state_dict(kept)
+        later.best_score, later.best_epoch = outcome.best_score, outcome.best_epoch - config.epochs_a
+    later.best_epoch, later.steps = later.best_epoch + config.epochs_a, later.steps + outcome.steps
+    return later
 
 
 class Later:

@@ -1,5 +1,7 @@
 """SAGA stages 3a and 3b: the head is trained on cached patch tokens of the frozen backbone."""
 
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +13,12 @@ from tqdm import tqdm
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer
+from reanchor.clip.vision import ImageEncoder
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.model import ReidModel, camera_index
 from reanchor.config.sections import Finetune, Saga
 from reanchor.data.sampler import IdentitySampler
+from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
 from reanchor.losses import batch_hard_triplet, identity_cross_entropy, off_diagonal_cosine
 from reanchor.saga.anchors import DomainAnchors, FreeAnchors, TextAnchors
@@ -26,6 +30,7 @@ from reanchor.training.schedule import warmup_then
 def build_head(config: Saga, model: ReidModel, identities: int, text: TextEncoder, tokenizer: Tokenizer) -> SagaHead:
     """A seeded head whose refinement starts from the CLIP block at the token layer."""
     encoder = model.encoder
+    check_fits(config, encoder)
     if config.anchors == "text":
         anchors = TextAnchors(config.text_anchors, config.context_slots, config.frozen_slots, encoder.width,
                               encoder.embed, text, tokenizer)
@@ -39,6 +44,16 @@ def build_head(config: Saga, model: ReidModel, identities: int, text: TextEncode
     for block in head.refine:
         block.start_from(encoder.visual.transformer.resblocks[config.token_block - 1])
     return head
+
+
+def check_fits(config: Saga, encoder: ImageEncoder) -> None:
+    """Raise ReanchorError where SAGA's settings ask for what this backbone does not have."""
+    if config.token_block > encoder.depth:
+        raise ReanchorError(f"saga.token_block: got {config.token_block}; allowed: 1 to {encoder.depth}, "
+                            "the blocks of this backbone")
+    if encoder.width % config.refine_heads:
+        raise ReanchorError(f"saga.refine_heads: got {config.refine_heads}; allowed: a divisor of {encoder.width}, "
+                            "this backbone's token width")
 
 
 def stage3_losses(out: Aggregated, labels: Tensor, head: SagaHead, config: Saga) -> dict[str, Tensor]:
@@ -71,10 +86,12 @@ def cache_tokens(path: Path, model: ReidModel, data: TrainingImages, finetune: F
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
         shape = (count, config.views, tokens, model.encoder.width)
+        with open(temporary, "wb") as file:  # a full disk is an error now, not a SIGBUS while mapped
+            os.posix_fallocate(file.fileno(), 0, 2 * math.prod(shape) + 4096)
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         for start in tqdm(range(0, count, batch), desc="saga: token cache", disable=None):
             chosen = np.arange(start, min(start + batch, count))
-            cameras = torch.from_numpy(data.cameras[chosen]).to(device)
+            cameras = None if model.camera is None else camera_index(data.cameras[chosen], len(model.camera)).to(device)
             for view in range(config.views):
                 generator = Generator().manual_seed(hash_seed(config.seed, start, view))
                 images = augment(data.take(chosen, finetune.occluded, generator), finetune, spec, generator)

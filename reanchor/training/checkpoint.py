@@ -1,5 +1,6 @@
 """Checkpoints that make a killed run end with the very weights of an unbroken one."""
 
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -10,9 +11,19 @@ from reanchor.files import atomic_path
 
 
 def fingerprint(*parts: object) -> str:
-    """Sixteen hex digits of everything a run's result depends on (settings, parents' hashes)."""
-    text = json.dumps(parts, sort_keys=True, default=str)
+    """Sixteen hex digits of everything a run's result depends on: settings, parents' hashes, this code."""
+    text = json.dumps([*parts, code_sha256()], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def code_sha256() -> str:
+    """SHA-256 over the library's sources: a checkpoint of other code is not continued."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -13,10 +13,10 @@ def choose_device(wanted: str) -> str:
     """
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = wanted.partition(":")[0]
-    if kind not in ("cpu", "cuda"):
+    kind, _, number = wanted.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise ReanchorError(f"runtime.device: got '{wanted}', allowed are auto, cpu, cuda and cuda:N")
     count = torch.cuda.device_count()
-    if kind == "cuda" and int(wanted.partition(":")[2] or 0) >= count:
+    if kind == "cuda" and int(number or 0) >= count:
         raise ReanchorError(f"runtime.device: got '{wanted}', but this machine has {count} GPUs; use auto or cpu")
     return wanted

@@ -169,6 +169,7 @@ class Trainer:
             "optimizer": self.job.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "global_generator": torch.get_rng_state(),
+            "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         })
 
     def _resume(self) -> None:
@@ -181,6 +182,8 @@ class Trainer:
         self.best = saved["best"]
         self.generator.set_state(saved["generator"])
         torch.set_rng_state(saved["global_generator"])
+        if saved["cuda_generators"]:
+            torch.cuda.set_rng_state_all(saved["cuda_generators"])
         tqdm.write(f"{self.job.name}: resumed at epoch {self.state.epoch + 1}, step {self.state.step}")
 
     def _outcome(self) -> Outcome:
