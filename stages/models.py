@@ -12,32 +12,31 @@ _REQUIREMENTS = ("numpy", "torch", "open_clip_torch", "safetensors", "omegaconf"
 def log_pyfunc(run_id: str, folder: Path, name: str) -> None:
     """Log `folder` under the run: images uint8 [N, H, W, 3] in, L2-normalised features float32 [N, D] out.
 
-    A folder that no embedder can be made of (learned prompts) is logged as plain files.
+    Learned prompts take identity labels int64 [N] and give their text features float32 [N, E].
     """
     import mlflow
 
     warnings.filterwarnings("ignore", message=".*input example was not provided")  # the signature is given
-    if name == "prompts":
-        mlflow.MlflowClient().log_artifacts(run_id, str(folder), artifact_path=name)
-        return
     for quiet in ("mlflow.pyfunc", "mlflow.models.model", "mlflow.utils.environment"):
         logging.getLogger(quiet).setLevel(logging.ERROR)
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
-            name=name, python_model=str(HERE / "pyfunc_model.py"),
+            name=name, python_model=str(HERE / ("pyfunc_prompts.py" if name == "prompts" else "pyfunc_model.py")),
             artifacts={"folder": str(folder)}, code_paths=[str(HERE.parent / "reanchor")],
-            signature=_signature(), pip_requirements=_requirements())  # given: inferring them loads the model
+            signature=_signature(name), pip_requirements=_requirements())  # given: inferring them loads the model
     mlflow.MlflowClient().update_run(run_id, status="RUNNING")  # its figures are still to come
 
 
-def _signature():
+def _signature(name: str):
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
 
-    images = TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3), name=None)
+    inputs = TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3), name=None)
+    if name == "prompts":
+        inputs = TensorSpec(np.dtype("int64"), (-1,), name=None)
     features = TensorSpec(np.dtype("float32"), (-1, -1), name=None)
-    return ModelSignature(inputs=Schema([images]), outputs=Schema([features]))
+    return ModelSignature(inputs=Schema([inputs]), outputs=Schema([features]))
 
 
 def _requirements() -> list[str]:

@@ -23,6 +23,7 @@ NEUTRAL = (
     "stages/curves.py",
     "stages/models.py",
     "stages/pyfunc_model.py",
+    "stages/pyfunc_prompts.py",
     "reanchor/__init__.py",
     "reanchor/errors.py",
     "reanchor/files.py",

@@ -74,6 +74,16 @@ def test_diversity_and_contrast_by_hand():
     assert clip_contrastive(5 * eye, eye, torch.tensor(2.0)).item() == pytest.approx(want, rel=1e-5)
 
 
+def test_losses_stay_in_fp32_under_autocast():
+    generator = Generator().manual_seed(4)
+    features = 30 + torch.randn(8, 16, generator=generator)  # close together: bf16 would lose the distances
+    labels = torch.arange(8) // 2
+    want = batch_hard_triplet(features, labels, 0.3), supervised_contrastive(features, features, labels, labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = batch_hard_triplet(features, labels, 0.3), supervised_contrastive(features, features, labels, labels)
+    assert [value.item() for value in got] == [value.item() for value in want]
+
+
 def test_fusion_is_a_weighted_mean_of_cosines():
     generator = Generator().manual_seed(2)
     parts = [torch.randn(2, d, generator=generator) for d in (3, 5)]

@@ -162,6 +162,22 @@ def test_the_model_loads_as_a_pyfunc(workspace, monkeypatch):
     np.testing.assert_allclose(features, np.full((2, 3), 20.0))
 
 
+def test_learned_prompts_load_as_a_pyfunc(workspace):
+    import mlflow
+    from safetensors.numpy import save_file
+
+    features = np.arange(6, dtype=np.float32).reshape(3, 2)
+    (workspace / "models/prompts").mkdir(parents=True)
+    save_file({"text_features": features, "context": features}, workspace / "models/prompts/prompts.safetensors")
+    run = tracking.ModelRun.open(workspace, "prompts", "prompts", Params())
+    run.log_model(workspace / "models/prompts")
+    assert tracking.connect(workspace).get_run(run.run_id).info.status == "RUNNING"  # its figures come later
+    run.close("FINISHED", {})
+    (logged,) = mlflow.search_logged_models(
+        experiment_ids=[tracking.connect(workspace).get_run(run.run_id).info.experiment_id], output_format="list")
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model(logged.model_uri).predict(np.array([2, 0])), features[[2, 0]])
+
+
 def test_a_curve_survives_a_kill_and_forgets_other_settings(tmp_path):
     first = CurveFile(tmp_path, "saga", "saga", Params())
     for step in (10, 20, 30):
