@@ -175,7 +175,8 @@ def test_learned_prompts_load_as_a_pyfunc(workspace):
     run.close("FINISHED", {})
     (logged,) = mlflow.search_logged_models(
         experiment_ids=[tracking.connect(workspace).get_run(run.run_id).info.experiment_id], output_format="list")
-    np.testing.assert_array_equal(mlflow.pyfunc.load_model(logged.model_uri).predict(np.array([2, 0])), features[[2, 0]])
+    model = mlflow.pyfunc.load_model(logged.model_uri)
+    np.testing.assert_array_equal(model.predict(np.array([2, 0])), features[[2, 0]])
 
 
 def test_a_curve_survives_a_kill_and_forgets_other_settings(tmp_path):
