@@ -106,7 +106,7 @@ def test_held_out_identities_depend_on_the_seed_not_the_order():
 
 
 @pytest.mark.parametrize(("count", "share", "words"), [
-    (10, 0.1, "0.1 of 10 training identities is 1, but train and val need 2 each; choose 0, or 0.2 to 0.5"),
+    (10, 0.1, "0.1 of 10 training identities is 1, but train and val need 2 each; choose 0.2 to 0.5"),
     (10, 0.9, "0.9 of 10 training identities is 9"),
     (3, 0.5, "3 training identities cannot be divided, at least 4"),
 ])

@@ -141,6 +141,15 @@ def test_saga_comes_back_from_disk_without_a_text_encoder(tmp_path):
         load_embedder(tmp_path, variant="other")
 
 
+def test_a_head_follows_from_its_seed_alone():
+    text, model = tiny_clip().text_encoder(), reid_model()
+    states = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        states.append(build_head(Saga(token_block=2), model, 3, text, BytePairTokenizer()).state_dict())
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
 def test_the_token_cache_holds_the_tokens_of_its_views(tmp_path):
     from reanchor.config.sections import Finetune
 

@@ -31,13 +31,13 @@ def build_head(config: Saga, model: ReidModel, identities: int, text: TextEncode
     """A seeded head whose refinement starts from the CLIP block at the token layer."""
     encoder = model.encoder
     check_fits(config, encoder)
+    torch.manual_seed(config.seed)  # before the first layer that draws its own initial values
     if config.anchors == "text":
         anchors = TextAnchors(config.text_anchors, config.context_slots, config.frozen_slots, encoder.width,
                               encoder.embed, text, tokenizer)
     else:
         anchors = FreeAnchors(config.text_anchors, encoder.width)
     domain = DomainAnchors(config.domain_anchors, encoder.width) if config.domain == "mlp" else None
-    torch.manual_seed(config.seed)
     head = SagaHead(anchors, domain, config.refine_layers, config.refine_heads, encoder.width, identities,
                     config.classifiers)
     head.initialise(Generator().manual_seed(config.seed))
