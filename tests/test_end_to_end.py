@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -82,7 +83,7 @@ def test_a_killed_training_ends_with_the_same_weights(study):
     victim = subprocess.Popen([sys.executable, "-m", "stages.saga"], cwd=study, env=environment,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while victim.poll() is None and not list((study / ".checkpoints").glob("saga-3a-*.pt")):
-        pass
+        time.sleep(0.005)
     victim.kill()
     victim.wait()
     done = run(study, sys.executable, "-m", "stages.saga")
