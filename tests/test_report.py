@@ -171,6 +171,7 @@ def slope(first, last, low, high):
 @pytest.mark.parametrize(("first", "last", "low", "high", "verdict"), [
     (1, 3, 0.1, 0.5, "the lead grows with occlusion"),
     (-2, 3, 0.1, 0.5, "what is a deficit on whole bodies becomes a lead"),
+    (-2, 0.5, 0.1, 0.5, "what is a deficit on whole bodies is made up as occlusion grows"),
     (-4, -1, 0.1, 0.5, "it is behind by less as occlusion grows"),
     (4, 1, -0.5, -0.1, "the lead shrinks with occlusion"),
     (4, -1, -0.5, -0.1, "the lead is lost under occlusion"),

@@ -254,6 +254,8 @@ def test_a_failing_program_keeps_its_traceback_and_fails_its_run(workspace):
 
 
 def test_a_stage_that_no_method_needs_leaves_a_note_and_no_run(workspace):
+    (workspace / "params.yaml").write_text("runtime: {threads: 1}\n")
+
     def body(run: StageRun) -> dict:
         return run.skip(run.root / "models/finetune/clip_reid", "no method needs it")
 

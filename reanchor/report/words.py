@@ -87,11 +87,11 @@ def verdict(slope: dict) -> str:
     if slope["low"] > 0:
         if last <= 0:
             return "it is behind by less as occlusion grows"
-        return (
-            "the lead grows with occlusion"
-            if first >= 0
-            else "what is a deficit on whole bodies becomes a lead"
-        )
+        if first >= 0:
+            return "the lead grows with occlusion"
+        if slope["lead_low"][-1] <= 0:
+            return "what is a deficit on whole bodies is made up as occlusion grows"
+        return "what is a deficit on whole bodies becomes a lead"
     if slope["high"] < 0:
         if last > 0:
             return "the lead shrinks with occlusion"
