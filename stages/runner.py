@@ -71,14 +71,17 @@ class StageRun:
         return {"skipped": 1}
 
     def close(self, status: str, metrics: Metrics) -> None:
-        """Finish MLflow runs and curve files; a training stage that recorded nothing leaves empty curves."""
+        """Finish MLflow runs and curve files, drop the checkpoints of what has finished.
+
+        A training stage that recorded nothing leaves empty curves.
+        """
         if status == "FINISHED":
             if self.name in TRAINING_STAGES:
                 self._curve(self.model or self.name)
             for curve in self._curves.values():
                 curve.close()
             for file in (self.root / ".checkpoints").glob("-".join(filter(None, (self.name, self.model))) + "-*"):
-                file.unlink()  # done: they would only fill the disk
+                file.unlink()
         for run in self._runs.values():
             run.close(status, metrics)
 

@@ -1,6 +1,6 @@
 """SAGA stages 3a and 3b from the workspace's files, with fusion weights from validation identities."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,7 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     mark = checkpoint.fingerprint(asdict(config), asdict(params.finetune), checkpoint.inputs(
         root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
         root / "models/finetune/clip_reid/weights.safetensors", root / "models/finetune/clip_reid/model.json",
-        root / "models/backbone/model.json"))
+        root / "models/backbone/model.json", root / "models/backbone/weights.safetensors"))  # the text encoder's too
     tokens = cache_tokens(root / f".checkpoints/saga-tokens-{mark}.npy", reid, data, params.finetune, config, spec)
     watch = Watch(head, text, ReidEmbedder("saga", reid, spec, device), config.token_block,
                   Validation.open(root / "data/prepared", root / "data/occluded"))
@@ -50,7 +50,7 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
 
 def _phases(params: Params, head: SagaHead, text: TextEncoder, tokens: np.ndarray, data: TrainingImages, mark: str,
             root: Path, watch: "Watch", recorder: Recorder) -> Outcome:
-    """3a, the boundary, 3b. One curve: 3b's rows come after 3a's."""
+    """3a, the boundary, 3b; the better epoch of both is kept. One curve: 3b's rows come after 3a's."""
     config, every = params.saga, params.runtime.checkpoint_steps
     first = saga_job("3a", config, head, text, tokens, data.labels, watch.score)
     outcome = Trainer(first, root / f".checkpoints/saga-3a-{mark}.pt", mark, every, recorder).run()
@@ -62,11 +62,11 @@ def _phases(params: Params, head: SagaHead, text: TextEncoder, tokens: np.ndarra
     second = saga_job("3b", config, head, text, tokens, data.labels, watch.score)
     later = Trainer(second, root / f".checkpoints/saga-3b-{mark}.pt", mark, every,
                     Later(recorder, outcome.steps, config.epochs_a)).run()
-    if later.best_score < outcome.best_score:
-        head.load_state_dict(kept)
-        later.best_score, later.best_epoch = outcome.best_score, outcome.best_epoch - config.epochs_a
-    later.best_epoch, later.steps = later.best_epoch + config.epochs_a, later.steps + outcome.steps
-    return later
+    whole = replace(later, steps=outcome.steps + later.steps, best_epoch=config.epochs_a + later.best_epoch)
+    if later.best_score >= outcome.best_score:
+        return whole
+    head.load_state_dict(kept)
+    return replace(whole, best_epoch=outcome.best_epoch, best_score=outcome.best_score)
 
 
 class Later:
