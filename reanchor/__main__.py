@@ -1,0 +1,7 @@
+"""`python -m reanchor` is the command `reanchor`."""
+
+import sys
+
+from reanchor.cli import main
+
+sys.exit(main())
