@@ -47,6 +47,12 @@ def image_to_text_cross_entropy(images: Tensor, texts: Tensor, labels: Tensor, s
 
 
 @_in_fp32
+def text_to_average_cross_entropy(texts: Tensor, averages: Tensor, labels: Tensor) -> Tensor:
+    """L_t2ice: each text [B, D] against all identities' mean image features [N, D] (CLIP-ReID eq. 10)."""
+    return F.cross_entropy(texts @ averages.T, labels)
+
+
+@_in_fp32
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
     """[A, D], [B, D] -> Euclidean distances [A, B], clamped at 1e-6 so that gradients stay finite."""
     squared = a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T

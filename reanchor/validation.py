@@ -18,7 +18,7 @@ from reanchor.occlusion import OccludedSet
 CONDITIONS = ("whole", "ogor")
 RULE = "highest validation mAP, the mean over whole-body and OGor-occluded queries of held-out training identities"
 
-Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Embed = Callable[[np.ndarray, Labels], np.ndarray]
 
 
 @dataclass
@@ -44,6 +44,7 @@ class Validation:
         if not len(query):
             raise ReanchorError("prepare.validation_share: 0 identities are held out; models are chosen on them: "
                                 "give a share above 0")
+        labels = Labels(manifest.pid, manifest.camid, manifest.viewid)
         order = {int(row): place for place, row in enumerate(gallery)}
         queries = {}
         for condition in conditions:
@@ -53,14 +54,14 @@ class Validation:
             suite = OccludedSet.open(occluded / "val" / condition)
             place = {int(row): number for number, row in enumerate(suite.rows)}
             queries[condition] = suite.images[[place[int(row)] for row in query]]
-        return cls(store.images[gallery], Labels(manifest.pid[gallery], manifest.camid[gallery]), queries,
-                   Labels(manifest.pid[query], manifest.camid[query]), np.array([order[int(r)] for r in query]),
+        return cls(store.images[gallery], labels[gallery], queries,
+                   labels[query], np.array([order[int(r)] for r in query]),
                    "market" if len(np.unique(manifest.camid[gallery])) > 1 else "none")
 
     def score(self, embed: Embed) -> dict[str, float]:
-        """mAP per condition, and their mean as "score"; `embed(images, camids)` -> features [B, D]."""
-        gallery = embed(self.gallery, self.gallery_labels.camids)
-        return self.score_features(gallery, {name: embed(images, self.query_labels.camids)
+        """mAP per condition, and their mean as "score"; `embed(images, labels)` -> features [B, D]."""
+        gallery = embed(self.gallery, self.gallery_labels)
+        return self.score_features(gallery, {name: embed(images, self.query_labels)
                                              for name, images in self.queries.items()})
 
     def score_features(self, gallery: np.ndarray, queries: dict[str, np.ndarray]) -> dict[str, float]:

@@ -33,3 +33,16 @@ def tiny_clip(image_size: tuple[int, int] = (64, 32), stride: int = 0) -> Clip:
     network = spec.network()
     network.load_state_dict(state)
     return Clip(spec, network.eval())
+
+
+def tiny_resnet_clip(image_size: tuple[int, int] = (64, 32), stride: int = 0) -> Clip:
+    """A random CLIP with a small ResNet (width 4, blocks 1, 2, 1, 1) beside the golden text tower."""
+    texts = golden("A_tinyclip_state")
+    architecture = openai_architecture(texts) | {
+        "embed_dim": 32, "vision_cfg": {"layers": [1, 2, 1, 1], "width": 4, "image_size": 64, "patch_size": None}}
+    torch.manual_seed(0)
+    spec = ClipSpec(architecture, image_size, stride)
+    network = spec.network()
+    state = {name: value for name, value in texts.items() if not name.startswith("visual.")}
+    assert not network.load_state_dict(state, strict=False).unexpected_keys
+    return Clip(spec, network.eval())

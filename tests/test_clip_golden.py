@@ -3,10 +3,14 @@
 import pytest
 import torch
 from golden_files import FORWARD, golden, meta, tiny_clip
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import QuickGELU, VisionTransformer
+from torch import nn
 from torch.testing import assert_close
 
+from reanchor.clip.resnet import CnnEncoder
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
-from reanchor.clip.vision import resize_positions
+from reanchor.clip.vision import ImageEncoder, resize_positions
 
 
 @pytest.mark.parametrize("stride", [16, 12])
@@ -22,6 +26,50 @@ def test_image_encoder_agrees(stride, sie):
     assert_close(out.taps[2], want[prefix + "before_last"], **FORWARD)
     assert_close(out.last, want[prefix + "last"], **FORWARD)
     assert_close(out.projected, want[prefix + "proj"][:, 0], **FORWARD)
+
+
+def test_resnet_agrees():
+    want = golden("A_resnet")
+    encoder = golden_resnet(want)
+    out = encoder.eval()(want["image"])
+    assert_close(out.before_last, want["avg_x3"], **FORWARD)
+    assert_close(out.last, want["avg_x4"], **FORWARD)
+    assert_close(out.projected, want["xproj"][0], **FORWARD)
+    out = golden_resnet(want).train()(want["image"])  # batch statistics
+    assert_close(out.last, want["train_x4"].mean((2, 3)), **FORWARD)
+    assert_close(out.projected, want["train_xproj"][0], **FORWARD)
+
+
+def golden_resnet(want: dict) -> CnnEncoder:
+    tower = ModifiedResNet([1, 2, 1, 1], output_dim=16, heads=2, image_size=64, width=4)
+    tower.attnpool.positional_embedding = nn.Parameter(torch.zeros(5, 128))  # a square grid, to be resized
+    encoder = CnnEncoder(tower, (64, 32))
+    encoder.visual.load_state_dict({name[2:]: value for name, value in want.items() if name.startswith("w:")})
+    return encoder
+
+
+def test_twelve_blocks_agree():
+    want = golden("A_vit12_unpatched")
+    state = {name[2:]: value for name, value in want.items() if name.startswith("w:")}
+    tower = VisionTransformer(64, 16, 32, 12, 2, 4.0, output_dim=state["visual.proj"].shape[1], act_layer=QuickGELU)
+    tower.load_state_dict({name.removeprefix("visual."): value for name, value in state.items()})
+    encoder = ImageEncoder(tower, tuple(want["image"].shape[2:]))
+    assert_close(encoder.visual.positional_embedding, want["pos_resized"], atol=1e-6, rtol=1e-5)
+    for side, suffix in ((None, ""), (want["cv_embed"], "_sie")):
+        out = encoder(want["image"], side, taps=(11,))
+        assert_close(out.taps[11], want["x11" + suffix], atol=1e-4, rtol=1e-4)
+        assert_close(out.before_last, want["x11" + suffix][:, 0], atol=1e-4, rtol=1e-4)
+        assert_close(out.last, want["x12" + suffix], atol=1e-4, rtol=1e-4)
+
+
+def test_sie_on_all_tokens_moves_every_token():
+    encoder, image = tiny_clip().image_encoder(), golden("A_vit_outputs")["image"]
+    side, seen = golden("A_vit_outputs")["cv_embed"], []
+    encoder.visual.ln_pre.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    for given in (None, side, side.unsqueeze(1)):
+        encoder(image, given)
+    assert_close(seen[1] - seen[0], torch.nn.functional.pad(side.unsqueeze(1), (0, 0, 0, 8)), **FORWARD)
+    assert_close(seen[2] - seen[0], side.unsqueeze(1).expand(-1, 9, -1), **FORWARD)
 
 
 @pytest.mark.parametrize("target", [(16, 8), (21, 10), (24, 8), (14, 14)])

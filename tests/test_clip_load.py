@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from golden_files import golden, tiny_clip
+from golden_files import golden, tiny_clip, tiny_resnet_clip
 from safetensors.torch import save_file
 from torch import nn
 
@@ -136,8 +136,24 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
         local_file(file_config(tmp_path / "tiny.bin", model="ViT-B-32"), SIZE)
 
 
-def test_a_tower_that_is_no_vit_is_refused():
+def test_a_tower_that_is_neither_vit_nor_resnet_is_refused():
     clip = tiny_clip()
-    clip.spec.architecture = architecture_of("RN50")
-    with pytest.raises(ReanchorError, match=r"ModifiedResNet image tower is not supported"):
-        clip.spec.image_encoder()
+    clip.network.visual = torch.nn.Linear(2, 2)
+    with pytest.raises(ReanchorError, match=r"a Linear image tower is not supported.*ViT-B-16.*RN50"):
+        clip.image_encoder()
+
+
+def test_an_openai_resnet_is_recognised(tmp_path):
+    clip = tiny_resnet_clip()
+    torch.save({**clip.network.state_dict(), **SCALARS}, tmp_path / "RN.pt")
+    again = local_file(file_config(tmp_path / "RN.pt", normalisation="imagenet"), SIZE)
+    assert again.spec.architecture["vision_cfg"] == clip.spec.architecture["vision_cfg"]
+    assert again.spec.mean == (0.485, 0.456, 0.406) and again.image_encoder().grid is None
+    torch.testing.assert_close(feature(again), feature(clip), atol=0, rtol=0)
+
+
+def test_a_stride_that_skips_pixels_is_refused():
+    with pytest.raises(ReanchorError, match=r"backbone.stride: got 17; allowed: 1 to the patch size, which is 16"):
+        tiny_clip(stride=17).image_encoder()
+    with pytest.raises(ReanchorError, match=r"backbone.stride: got 12, but a ResNet has no patches"):
+        tiny_resnet_clip(stride=12).image_encoder()

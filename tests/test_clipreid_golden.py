@@ -12,12 +12,16 @@ from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.clipreid.finetune import lr_factor, optimizer_of, stage2_losses
 from reanchor.clipreid.model import ReidModel, retrieval_feature
 from reanchor.clipreid.prompts import PromptLearner, stage1_losses, text_features
+from reanchor.clipreid.side import SideSettings
+from reanchor.clipreid.texts import FixedTexts
 from reanchor.config.sections import Finetune, LossWeights, Prompts
 from reanchor.losses import batch_hard_triplet, euclidean, identity_cross_entropy, supervised_contrastive
 from reanchor.training.schedule import warmup_cosine_lr
 
 PUBLISHED = Finetune(epochs=60, optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
                      schedule="multistep", milestones=[30, 50], warmup_epochs=10, warmup_factor=0.1)
+
+SIE = SideSettings("camera", cameras=4, views=1, coefficient=3.0)
 
 
 def learner_of(want: dict) -> tuple[PromptLearner, nn.Module]:
@@ -73,12 +77,14 @@ def test_cross_entropy_and_triplet_agree():
     loss.backward()
     assert_close(loss, want["tri_m03"], atol=1e-5, rtol=1e-5, check_dtype=False)
     assert_close(features.grad, want["g_feat_m03"], **GRADIENT)
+    unit = batch_hard_triplet(nn.functional.normalize(want["feat"], dim=1), want["labels4"].long(), 0.3)
+    assert_close(unit, want["tri_m03_normfeat"], atol=1e-5, rtol=1e-5, check_dtype=False)
     assert_close(euclidean(want["feat"], want["feat"]), want["dist"], atol=1e-3, rtol=1e-4)
 
 
 def stage2_model(want: dict) -> ReidModel:
-    model = ReidModel(tiny_clip().image_encoder(), identities=7, cameras=4, camera_coefficient=3.0)
-    model.camera.data.copy_(want["cv_embed"])
+    model = ReidModel(tiny_clip().image_encoder(), identities=7, side=SIE)
+    model.side.table.data.copy_(want["cv_embed"])
     model.classifier.weight.data.copy_(want["classifier_w"])
     model.classifier_projected.weight.data.copy_(want["classifier_proj_w"])
     for neck, prefix in ((model.neck, "bn"), (model.neck_projected, "bnp")):
@@ -97,12 +103,12 @@ def test_stage2_losses_and_gradients_agree():
                          ["score0", "score1", "feat_last", "feat", "feat_proj"], strict=True):
         assert_close(got, want[name], **FORWARD)
     terms = stage2_losses(model, want["image"], want["target"].long(), want["cam"].long(), LossWeights(),
-                          want["text_features_all"], 0.1, 0.3)
+                          FixedTexts(want["text_features_all"]), 0.1, 0.3)
     terms["loss"].backward()
     for name, value in (("id", want["ce0"] + want["ce1"]), ("triplet", want["tri0"] + want["tri1"] + want["tri2"]),
-                        ("i2t", want["i2t_ce"]), ("loss", want["loss"])):
+                        ("i2tce", want["i2t_ce"]), ("loss", want["loss"])):
         assert_close(terms[name], value, atol=2e-5, rtol=1e-5, check_dtype=False)
-    for parameter, name in ((model.classifier.weight, "g_classifier"), (model.camera, "g_cv_embed"),
+    for parameter, name in ((model.classifier.weight, "g_classifier"), (model.side.table, "g_cv_embed"),
                             (model.classifier_projected.weight, "g_classifier_proj"),
                             (model.encoder.visual.proj, "g_vis_proj"), (model.neck.weight, "g_bn_w"),
                             (model.encoder.visual.class_embedding, "g_class_embedding")):
@@ -114,15 +120,17 @@ def test_stage2_losses_and_gradients_agree():
 def test_retrieval_feature_agrees():
     want = golden("B_model_stage2")
     model = stage2_model(want).eval()
-    assert_close(retrieval_feature(model.encode(want["image"], want["cam"].long())), want["eval_before"], **FORWARD)
-    assert_close(retrieval_feature(model.encode(want["image"], None)), want["eval_before_nocam"], **FORWARD)
+    features = model.encode(want["image"], want["cam"].long()).features
+    assert_close(retrieval_feature(features), want["eval_before"], **FORWARD)
+    assert_close(retrieval_feature(model.after_neck(features)), want["eval_after"], **FORWARD)
+    assert_close(retrieval_feature(model.encode(want["image"], None).features), want["eval_before_nocam"], **FORWARD)
 
 
 def test_baseline_is_the_same_code_without_the_text_term():
     want = golden("B_model_stage2")
     terms = stage2_losses(stage2_model(want).train(), want["image"], want["target"].long(), want["cam"].long(),
-                          LossWeights(text=0.0), None, 0.1, 0.3)
-    assert "i2t" not in terms
+                          LossWeights(i2tce=0.0), None, 0.1, 0.3)
+    assert set(terms) == {"id", "triplet", "loss"}
     assert_close(terms["loss"], want["loss"] - want["i2t_ce"], atol=2e-5, rtol=1e-5, check_dtype=False)
 
 
@@ -139,8 +147,17 @@ def test_learning_rates_agree():
 def test_parameter_groups_agree():
     groups = json.loads((FOLDER / "B_param_groups.json").read_text())["stage2"]
     published = sorted(lr for _, lr, _ in groups)
-    model = ReidModel(tiny_clip().image_encoder(), identities=7, cameras=4, camera_coefficient=3.0)
+    model = ReidModel(tiny_clip().image_encoder(), identities=7, side=SIE)
     optimizer = optimizer_of(PUBLISHED, model)
     got = sorted(group["lr"] for group in optimizer.param_groups)
     assert {group["weight_decay"] for group in optimizer.param_groups} == {decay for _, _, decay in groups}
     assert got == pytest.approx(published, rel=1e-12)
+
+
+def test_the_cnn_recipe_s_learning_rates_agree():
+    want = golden("B_lr")
+    got = [warmup_cosine_lr(e, 60, 3.5e-4, 5, 1e-5, 1e-6) for e in range(1, 61)]
+    assert_close(torch.tensor(got, dtype=torch.float64), want["stage1_cnn"], atol=1e-12, rtol=0)
+    recipe = Finetune(epochs=120, schedule="multistep", milestones=[40, 70], warmup_epochs=10, warmup_factor=0.01)
+    got = [3.5e-4 * lr_factor(recipe, epoch, 0, 10) for epoch in range(120)]
+    assert_close(torch.tensor(got, dtype=torch.float64), want["stage2_cnn"][1:], atol=1e-12, rtol=0)

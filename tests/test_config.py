@@ -106,7 +106,7 @@ def test_missing_and_broken_files_say_what_to_do(tmp_path):
 
 def test_flatten_gives_dotted_leaves():
     leaves = flatten(Params())
-    assert leaves["finetune.baseline.text"] == 0.0 and leaves["finetune.milestones"] == [30, 50]
+    assert leaves["finetune.baseline.i2tce"] == 0.0 and leaves["finetune.milestones"] == [30, 50]
     assert flatten(Params().report, "report")["report.gallery_ranks"] == 8
 
 

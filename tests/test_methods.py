@@ -11,6 +11,7 @@ from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.prompts import PromptLearner, stage1_losses
+from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.store import save_reid
 from reanchor.config.sections import Saga
 from reanchor.embedding import load_embedder
@@ -94,7 +95,8 @@ def test_fusion_is_a_weighted_mean_of_cosines():
 
 
 def test_occluded_copies_replace_only_their_images():
-    data = TrainingImages(IMAGES, np.array([5, 1, 2]), np.array([0, 1, 1]), np.zeros(3, np.int64),
+    none = np.zeros(3, np.int64)
+    data = TrainingImages(IMAGES, np.array([5, 1, 2]), np.array([0, 1, 1]), none, none,
                           np.zeros((1, 64, 32, 3), np.uint8), np.array([-1, 0, -1]))
     taken = data.take(np.array([0, 1, 2]), 1.0, Generator().manual_seed(0))
     assert np.array_equal(taken[0], IMAGES[5]) and not taken[1].any() and np.array_equal(taken[2], IMAGES[2])
@@ -103,7 +105,7 @@ def test_occluded_copies_replace_only_their_images():
 
 
 def reid_model() -> ReidModel:
-    model = ReidModel(tiny_clip().image_encoder(), identities=3, cameras=2, camera_coefficient=3.0, token_block=1)
+    model = ReidModel(tiny_clip().image_encoder(), identities=3, side=SideSettings("camera", 2, 1, 3.0), token_block=1)
     model.initialise(Generator().manual_seed(0))
     return model
 
@@ -154,7 +156,8 @@ def test_the_token_cache_holds_the_tokens_of_its_views(tmp_path):
     from reanchor.config.sections import Finetune
 
     model, spec = reid_model().eval(), tiny_clip().spec
-    data = TrainingImages(IMAGES, np.arange(6), np.array([0, 0, 1, 1, 2, 2]), np.ones(6, np.int64))
+    data = TrainingImages(IMAGES, np.arange(6), np.array([0, 0, 1, 1, 2, 2]), np.ones(6, np.int64),
+                          np.zeros(6, np.int64))
     plain = Finetune(flip=0.0, pad=0, erase=0.0)
     cache = cache_tokens(tmp_path / "c.npy", model, data, plain, Saga(views=2, token_block=2), spec, batch=4)
     assert cache.shape == (6, 2, 8, 64) and cache.dtype == np.float16

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from reanchor.clip.model import Clip, ClipSpec, fit_weights, spec_from
+from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec, fit_weights, spec_from
 from reanchor.config.sections import Backbone
 from reanchor.errors import ReanchorError
 
@@ -51,7 +52,7 @@ def local_file(config: Backbone, image_size: tuple[int, int]) -> Clip:
     openai = any(key in state for key in OPENAI_SCALARS)
     state = {key: value.float() for key, value in state.items() if key not in OPENAI_SCALARS}
     architecture = openai_architecture(state) if openai else architecture_of(config.model)
-    spec = ClipSpec(architecture, image_size, config.stride, origin=str(path.name))
+    spec = _spec(config, architecture, image_size, path.name)
     network = spec.network()
     if not openai and "logit_scale" not in state:
         raise ReanchorError(f"{path}: not a CLIP: it has no 'logit_scale'; give an open_clip or OpenAI checkpoint")
@@ -84,7 +85,12 @@ def _clip(network: open_clip.model.CLIP, architecture: dict, size: tuple[int, in
         raise ReanchorError(
             f"backbone.model: {config.model} is a {type(network).__name__}; choose a plain CLIP such as ViT-B-16"
         )
-    return Clip(ClipSpec(architecture, size, config.stride, origin=origin), network.float().eval())
+    return Clip(_spec(config, architecture, size, origin), network.float().eval())
+
+
+def _spec(config: Backbone, architecture: dict, size: tuple[int, int], origin: str) -> ClipSpec:
+    mean, std = NORMALISATIONS[config.normalisation]
+    return ClipSpec(architecture, size, config.stride, mean=mean, std=std, origin=origin)
 
 
 def architecture_of(model: str) -> dict:
@@ -98,25 +104,35 @@ def architecture_of(model: str) -> dict:
 
 
 def openai_architecture(state: dict[str, Tensor]) -> dict:
-    """Sizes read off an OpenAI ViT's tensors; heads are width // 64, as in all their releases."""
-    if "visual.proj" not in state:
-        raise ReanchorError("backbone.path: an OpenAI ResNet CLIP is not supported; give a ViT such as ViT-B-16.pt")
-    blocks = {"visual": 0, "text": 0}
-    for name in state:
-        if name.endswith(".attn.in_proj_weight"):
-            blocks["visual" if name.startswith("visual.") else "text"] += 1
-    patch = state["visual.conv1.weight"].shape[-1]
-    grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    """Sizes read off the tensors of an OpenAI CLIP; heads are width // 64, as in all their releases."""
     text_width = state["ln_final.weight"].shape[0]
     return {
         "embed_dim": state["text_projection"].shape[1],
         "quick_gelu": True,
-        "vision_cfg": {"image_size": patch * grid, "patch_size": patch, "layers": blocks["visual"],
-                       "width": state["visual.conv1.weight"].shape[0]},
+        "vision_cfg": _vit_sizes(state) if "visual.proj" in state else _resnet_sizes(state),
         "text_cfg": {"context_length": state["positional_embedding"].shape[0], "width": text_width,
                      "vocab_size": state["token_embedding.weight"].shape[0], "heads": text_width // 64,
-                     "layers": blocks["text"]},
+                     "layers": _numbered(state, r"transformer\.resblocks\.(\d+)\.ln_1\.weight")},
     }
+
+
+def _vit_sizes(state: dict[str, Tensor]) -> dict:
+    patch = state["visual.conv1.weight"].shape[-1]
+    grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
+    return {"image_size": patch * grid, "patch_size": patch, "width": state["visual.conv1.weight"].shape[0],
+            "layers": _numbered(state, r"visual\.transformer\.resblocks\.(\d+)\.ln_1\.weight")}
+
+
+def _resnet_sizes(state: dict[str, Tensor]) -> dict:
+    grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
+    layers = [_numbered(state, rf"visual\.layer{number}\.(\d+)\.conv1\.weight") for number in (1, 2, 3, 4)]
+    return {"image_size": 32 * grid, "width": state["visual.layer1.0.conv1.weight"].shape[0], "layers": layers,
+            "patch_size": None}
+
+
+def _numbered(state: dict[str, Tensor], pattern: str) -> int:
+    """How many different numbers the group of `pattern` takes in the names."""
+    return len({match[1] for name in state if (match := re.fullmatch(pattern, name))})
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

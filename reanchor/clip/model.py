@@ -7,13 +7,23 @@ from pathlib import Path
 
 import open_clip
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from reanchor.clip.resnet import CnnEncoder
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import BytePairTokenizer, Tokenizer, WordTokenizer
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
+
+# Pixel statistics in RGB order. CLIP-ReID's ViT recipes use "half", its CNN recipes ImageNet's, not CLIP's own.
+NORMALISATIONS = {
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+}
 
 
 @dataclass
@@ -40,10 +50,21 @@ class ClipSpec:
             quick_gelu=arch.get("quick_gelu", False),
         )
 
-    def image_encoder(self, network: open_clip.model.CLIP | None = None) -> ImageEncoder:
-        """The image tower of `network` (or of a blank one), read at this size and stride."""
-        visual = (network or self.network()).visual
-        return ImageEncoder(copy.deepcopy(visual), tuple(self.image_size), self.stride)
+    def image_encoder(self, network: open_clip.model.CLIP | None = None) -> ImageEncoder | CnnEncoder:
+        """The image tower of `network` (or of a blank one), read at this size and stride.
+
+        Raises:
+            ReanchorError: when the tower is neither open_clip's ViT with a [CLS] token nor CLIP's ResNet.
+        """
+        visual = copy.deepcopy((network or self.network()).visual)
+        if isinstance(visual, ModifiedResNet):
+            return CnnEncoder(visual, tuple(self.image_size), self.stride)
+        if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
+            raise ReanchorError(
+                f"backbone.model: a {type(visual).__name__} image tower is not supported; choose a model whose image "
+                "tower is open_clip's ViT with a [CLS] token, such as ViT-B-16, or CLIP's ResNet, such as RN50"
+            )
+        return ImageEncoder(visual, tuple(self.image_size), self.stride)
 
 
 def _pairs(vision: dict) -> dict:
@@ -60,7 +81,7 @@ class Clip:
     recipe: dict = field(default_factory=dict)  # settings it was pre-trained with, where that is known
     figures: dict = field(default_factory=dict)  # what its pre-training measured
 
-    def image_encoder(self) -> ImageEncoder:
+    def image_encoder(self) -> ImageEncoder | CnnEncoder:
         """A copy of the image tower, adapted to the spec's size and stride."""
         return self.spec.image_encoder(self.network)
 
@@ -127,7 +148,7 @@ def load_weights(module: nn.Module, folder: Path) -> None:
 def fit_weights(module: nn.Module, state: dict, culprit: str) -> None:
     """`load_state_dict` with one plain line where names or shapes do not fit."""
     wanted = module.state_dict()
-    missing = sorted(wanted.keys() - state.keys())
+    missing = sorted(name for name in wanted.keys() - state.keys() if not name.endswith("num_batches_tracked"))
     extra = sorted(state.keys() - wanted.keys())
     wrong = sorted(k for k in wanted.keys() & state.keys() if wanted[k].shape != state[k].shape)
     if missing or extra or wrong:
@@ -138,4 +159,4 @@ def fit_weights(module: nn.Module, state: dict, culprit: str) -> None:
             f"{culprit}: weights do not fit: {len(missing)} missing, {len(extra)} unknown, {len(wrong)} of another "
             f"shape; first: {first} is {detail}; give the file the model name it was made with (backbone.model)"
         )
-    module.load_state_dict(state)
+    module.load_state_dict(state, strict=not any(name.endswith("num_batches_tracked") for name in wanted))

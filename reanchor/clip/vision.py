@@ -1,6 +1,7 @@
 """The image encoder: open_clip's ViT with rectangular input, overlapping stride and taps.
 
 Shapes: B images, T patch tokens (+1 [CLS] in front), D token width, E joint width.
+`reanchor.clip.resnet` has the other kind, with the same attributes and the same three features.
 """
 
 from collections.abc import Collection
@@ -20,12 +21,18 @@ class ImageTokens:
 
     last: Tensor  # [B, 1+T, D] after the last block and ln_post
     projected: Tensor  # [B, E] the [CLS] of `last` in the joint space
+    before_last: Tensor  # [B, D] the [CLS] after the last block but one, no norm
     taps: dict[int, Tensor] = field(default_factory=dict)  # block (1-indexed) -> [B, 1+T, D], no norm
 
     @property
     def cls(self) -> Tensor:
         """[CLS] after ln_post, [B, D]."""
         return self.last[:, 0]
+
+    @property
+    def features(self) -> dict[str, Tensor]:
+        """CLIP-ReID's three features by name (their Figure 5: pre_img, img and post_img_feature)."""
+        return {"before_last": self.before_last, "last": self.cls, "projected": self.projected}
 
 
 def resize_positions(positions: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:
@@ -42,6 +49,9 @@ def resize_positions(positions: Tensor, source: tuple[int, int], target: tuple[i
 
 def patch_grid(size: tuple[int, int], patch: tuple[int, int], stride: int) -> tuple[int, int]:
     """Rows and columns of patches: (size - patch) // stride + 1; `stride` 0 means no overlap."""
+    if stride > min(patch):
+        raise ReanchorError(f"backbone.stride: got {stride}; allowed: 1 to the patch size, which is {min(patch)} "
+                            "(smaller strides overlap), or 0 for the patch size; a larger one would skip pixels")
     steps = (stride, stride) if stride else patch
     rows, cols = ((s - p) // step + 1 for s, p, step in zip(size, patch, steps, strict=True))
     if min(rows, cols) < 1:
@@ -63,11 +73,6 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, visual: VisionTransformer, image_size: tuple[int, int], stride: int = 0):
         super().__init__()
-        if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:
-            raise ReanchorError(
-                f"backbone.model: a {type(visual).__name__} image tower is not supported; "
-                "choose a model whose image tower is open_clip's ViT with a [CLS] token, such as ViT-B-16"
-            )
         self.grid = patch_grid(image_size, visual.patch_size, stride)
         if stride:
             visual.conv1.stride = (stride, stride)
@@ -78,31 +83,36 @@ class ImageEncoder(nn.Module):
         self.width = visual.conv1.out_channels
         self.embed = visual.proj.shape[1]
         self.depth = len(visual.transformer.resblocks)
+        self.patch, self.stride = visual.patch_size[0], visual.conv1.stride[0]
 
-    def forward(self, images: Tensor, camera: Tensor | None = None, taps: Collection[int] = (),
+    def forward(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
                 keep: Tensor | None = None) -> ImageTokens:
         """Encode normalised images [B, 3, H, W].
 
         Args:
-            camera: SIE, already multiplied by its coefficient, [B, D]; added to [CLS] only, before
-                position embeddings and ln_pre (CLIP-ReID section "SIE and OLP").
+            side: SIE, already multiplied by its coefficient, added before ln_pre: [B, D] to [CLS] only
+                (CLIP-ReID section "SIE and OLP"), [B, 1, D] to every token (TransReID).
             taps: blocks (1-indexed) whose raw output is wanted.
             keep: patch dropout, the indices [B, k] of the patch tokens that stay.
         """
         visual = self.visual
         x = visual.conv1(images).flatten(2).transpose(1, 2)
         cls = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-        if camera is not None:
-            cls = cls + camera.to(x.dtype).unsqueeze(1)
+        if side is not None and side.ndim == 2:
+            cls = cls + side.to(x.dtype).unsqueeze(1)
         x = torch.cat([cls, x], dim=1) + visual.positional_embedding.to(x.dtype)
+        if side is not None and side.ndim == 3:
+            x = x + side.to(x.dtype)
         if keep is not None:
             chosen = keep.unsqueeze(-1).expand(-1, -1, x.shape[-1])
             x = torch.cat([x[:, :1], x[:, 1:].gather(1, chosen)], dim=1)
         x = visual.ln_pre(x)
-        kept = {}
+        kept, before_last = {}, x[:, 0]
         for number, block in enumerate(visual.transformer.resblocks, start=1):
             x = block(x)
             if number in taps:
                 kept[number] = x
+            if number == self.depth - 1:
+                before_last = x[:, 0]
         last = visual.ln_post(x)
-        return ImageTokens(last, last[:, 0] @ visual.proj, kept)
+        return ImageTokens(last, last[:, 0] @ visual.proj, before_last, kept)

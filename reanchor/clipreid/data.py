@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
+from reanchor.clip.resnet import CnnEncoder
 from reanchor.clip.vision import ImageEncoder
 from reanchor.config.sections import Finetune
 from reanchor.data import ImageStore, Manifest
@@ -24,6 +25,7 @@ class TrainingImages:
     rows: np.ndarray  # int64 [n] rows of `images`
     labels: np.ndarray  # int64 [n] 0-based identities
     cameras: np.ndarray  # int64 [n] camids, 1-based
+    views: np.ndarray  # int64 [n] viewids, 0-based
     occluded: np.ndarray | None = None  # uint8 [M, H, W, 3]: OGor copies
     occluded_of: np.ndarray | None = None  # int64 [n]: index into `occluded`, -1 where there is none
 
@@ -40,7 +42,8 @@ class TrainingImages:
         if len(pids) < 2:
             raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "
                                 "check prepare.root, or lower prepare.validation_share")
-        data = cls(store.images, rows, labels, manifest.camid[rows].astype(np.int64))
+        data = cls(store.images, rows, labels, manifest.camid[rows].astype(np.int64),
+                   manifest.viewid[rows].astype(np.int64))
         if occluded is not None and (occluded / "train").is_dir():  # absent when occlude.train_share is 0
             copies = OccludedSet.open(occluded / "train")
             place = {int(row): number for number, row in enumerate(copies.rows)}
@@ -57,6 +60,11 @@ class TrainingImages:
     def camera_count(self) -> int:
         """The highest camera number."""
         return int(self.cameras.max())
+
+    @property
+    def view_count(self) -> int:
+        """One more than the highest view number."""
+        return int(self.views.max()) + 1
 
     def take(self, chosen: np.ndarray, occluded: float, generator: Generator) -> np.ndarray:
         """uint8 [B, H, W, 3]; an image that has an occluded copy is replaced by it with this chance."""
@@ -77,11 +85,17 @@ def augment(images: np.ndarray, config: Finetune, spec: ClipSpec, generator: Gen
 
 
 @torch.inference_mode()
-def plain_features(encoder: ImageEncoder, data: TrainingImages, spec: ClipSpec, device: str,
+def plain_features(encoder: ImageEncoder | CnnEncoder, data: TrainingImages, spec: ClipSpec, device: str,
                    batch: int = 256) -> Tensor:
-    """Projected [CLS] of every training image without augmentation, [n, E]: stage 1's cache."""
+    """Projected feature of every training image without augmentation, [n, E]: stage 1's cache."""
     parts = []
     for start in range(0, len(data.rows), batch):
         images = torch.from_numpy(data.images[data.rows[start:start + batch]])
         parts.append(encoder(normalise(images, spec.mean, spec.std).to(device)).projected)
     return torch.cat(parts).float().clone()
+
+
+def average_features(images: Tensor, labels: Tensor) -> Tensor:
+    """Mean feature of every identity, [N, E], from features [n, E] (CLIP-ReID eq. 10's V)."""
+    sums = images.new_zeros(int(labels.max()) + 1, images.shape[1]).index_add_(0, labels, images)
+    return sums / labels.bincount().unsqueeze(1)

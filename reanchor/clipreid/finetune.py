@@ -5,42 +5,68 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel, camera_index
+from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.texts import LearnedTexts, Texts
 from reanchor.config.sections import Finetune, LossWeights
 from reanchor.data.sampler import IdentitySampler
-from reanchor.losses import batch_hard_triplet, identity_cross_entropy, image_to_text_cross_entropy
+from reanchor.losses import (
+    batch_hard_triplet,
+    identity_cross_entropy,
+    image_to_text_cross_entropy,
+    supervised_contrastive,
+)
 from reanchor.training.loop import Job
 from reanchor.training.schedule import warmup_multistep, warmup_then
 
 
-def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, cameras: Tensor | None, weights: LossWeights,
-                  texts: Tensor | None, smoothing: float, margin: float) -> dict[str, Tensor]:
-    """Weighted L_id (two heads), L_tri (three features) and L_i2tce (CLIP-ReID eq. 6 to 9).
+def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, sides: Tensor | None, weights: LossWeights,
+                  texts: Texts | None, smoothing: float, margin: float, early_triplet: bool = True
+                  ) -> dict[str, Tensor]:
+    """Weighted L_id (two heads), L_tri (three features) and the text terms (CLIP-ReID eq. 6 to 9, Table 6).
 
-    Terms are sums over heads and features, as in the authors' code. `texts`: [C, E].
+    Terms are sums over heads and features, as in the authors' code.
+
+    Args:
+        sides: rows of the SIE table, [B].
+        early_triplet: whether L_tri is taken before the last block (or layer4) too (Table 9).
     """
-    out = model(images, cameras)
+    out = model(images, sides)
+    features = out.features if early_triplet else out.features[1:]
     terms = {
         "id": sum(identity_cross_entropy(score, labels, smoothing) for score in out.scores),
-        "triplet": sum(batch_hard_triplet(feature, labels, margin) for feature in out.features),
+        "triplet": sum(batch_hard_triplet(feature, labels, margin) for feature in features),
     }
-    total = weights.id * terms["id"] + weights.triplet * terms["triplet"]
-    if weights.text:
-        terms["i2t"] = image_to_text_cross_entropy(out.features[2], texts, labels, smoothing)
-        total = total + weights.text * terms["i2t"]
+    terms |= text_losses(out.features[2], labels, weights, texts, smoothing)
     if model.token_block:
         score, mean = model.token_scores(out)
         terms["token"] = identity_cross_entropy(score, labels, smoothing) + batch_hard_triplet(mean, labels, margin)
-        total = total + weights.token * terms["token"]
-    return {**terms, "loss": total}
+    return {**terms, "loss": sum(getattr(weights, name) * value for name, value in terms.items())}
 
 
-def optimizer_of(config: Finetune, model: ReidModel) -> torch.optim.Optimizer:
-    """One group per parameter, as the authors': biases at `bias_lr_factor` x, heads at `head_lr_factor` x."""
+def text_losses(projected: Tensor, labels: Tensor, weights: LossWeights, texts: Texts | None,
+                smoothing: float) -> dict[str, Tensor]:
+    """The terms of Table 6 that have a weight: over all identities' texts, or those of the batch."""
+    terms = {}
+    if weights.i2tce:
+        terms["i2tce"] = image_to_text_cross_entropy(projected, texts.all(), labels, smoothing)
+    if weights.i2t or weights.t2i:
+        batch = texts.of(labels)
+    if weights.i2t:
+        terms["i2t"] = supervised_contrastive(projected, batch, labels, labels)
+    if weights.t2i:
+        terms["t2i"] = supervised_contrastive(batch, projected, labels, labels)
+    return terms
+
+
+def optimizer_of(config: Finetune, model: ReidModel, prompts: nn.Parameter | None = None) -> torch.optim.Optimizer:
+    """One group per parameter, as the authors': biases at `bias_lr_factor` x, heads at `head_lr_factor` x.
+
+    `prompts`: the context that is learned along (one-stage training), at a rate of its own.
+    """
     heads = {id(head.weight) for head in model.heads()}
     groups = []
     for name, parameter in model.named_parameters():
@@ -49,6 +75,8 @@ def optimizer_of(config: Finetune, model: ReidModel) -> torch.optim.Optimizer:
         factor = config.bias_lr_factor if "bias" in name else 1.0
         factor *= config.head_lr_factor if id(parameter) in heads else 1.0
         groups.append({"params": [parameter], "lr": config.lr * factor, "weight_decay": config.weight_decay})
+    if prompts is not None:
+        groups.append({"params": [prompts], "lr": config.prompt_lr, "weight_decay": config.weight_decay})
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](groups)
 
 
@@ -60,19 +88,21 @@ def lr_factor(config: Finetune, epoch: int, step: int, steps: int) -> float:
 
 
 def finetune_job(name: str, config: Finetune, weights: LossWeights, model: ReidModel, data: TrainingImages,
-                 texts: Tensor | None, spec: ClipSpec, validate: Callable[[], dict[str, float]]) -> Job:
-    """Stage 2 as a `Job`."""
+                 texts: Texts | None, spec: ClipSpec, validate: Callable[[], dict[str, float]]) -> Job:
+    """Stage 2 as a `Job`; prompts that are learned along are a part of its module."""
     sampler = IdentitySampler(data.labels, config.identities, config.images, config.seed)
     device = next(model.parameters()).device
+    learner = texts.learner if isinstance(texts, LearnedTexts) else None
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
         images = augment(data.take(chosen, config.occluded, generator), config, spec, generator)
-        labels, cameras = torch.from_numpy(data.labels[chosen]).to(device), None
-        if model.camera is not None:
-            cameras = camera_index(data.cameras[chosen], len(model.camera)).to(device)
-        return stage2_losses(model, images.to(device), labels, cameras, weights, texts, config.label_smoothing,
-                             config.margin)
+        labels, sides = torch.from_numpy(data.labels[chosen]).to(device), None
+        if model.side is not None:
+            sides = model.side.index(data.cameras[chosen], data.views[chosen]).to(device)
+        return stage2_losses(model, images.to(device), labels, sides, weights, texts, config.label_smoothing,
+                             config.margin, config.early_triplet)
 
-    return Job(name, model, optimizer_of(config, model), config.epochs, sampler.batches, losses,
-               functools.partial(lr_factor, config), config.seed, config.identities * config.images, validate,
+    return Job(name, nn.ModuleList([model, learner]) if learner else model,
+               optimizer_of(config, model, learner.context if learner else None), config.epochs, sampler.batches,
+               losses, functools.partial(lr_factor, config), config.seed, config.identities * config.images, validate,
                config.validate_epochs, config.precision)

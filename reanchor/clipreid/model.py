@@ -1,16 +1,21 @@
 """CLIP-ReID's stage-2 network: the image encoder, BN necks and ID classifiers.
 
-Shapes: B images, D token width, E joint width, C identities.
+Shapes: B images, D width of the last feature, E joint width, C identities.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from reanchor.clip.resnet import CnnEncoder, ImageMaps
 from reanchor.clip.vision import ImageEncoder, ImageTokens
+from reanchor.clipreid.side import SideInformation, SideSettings
 from reanchor.errors import ReanchorError
+
+Encoded = ImageTokens | ImageMaps
+TEST_FEATURE = ("last", "projected")  # what CLIP-ReID retrieves with
 
 
 class BNNeck(nn.BatchNorm1d):
@@ -25,23 +30,25 @@ class BNNeck(nn.BatchNorm1d):
 class Stage2Output:
     """Scores after the necks [B, C] each; features before them."""
 
-    scores: list[Tensor]  # on [CLS] after ln_post, on its projection
-    features: list[Tensor]  # [CLS] after block L-1, after ln_post, projected
-    tokens: ImageTokens
+    scores: list[Tensor]  # on the last feature, on its projection
+    features: list[Tensor]  # before the last block (or layer4), last, projected
+    encoded: Encoded
 
 
 class ReidModel(nn.Module):
     """Image encoder with optional SIE, two BN necks, two bias-free classifiers N(0, .001)."""
 
-    def __init__(self, encoder: ImageEncoder, identities: int, cameras: int = 0, camera_coefficient: float = 0.0,
+    def __init__(self, encoder: ImageEncoder | CnnEncoder, identities: int, side: SideSettings | None = None,
                  token_block: int = 0):
         super().__init__()
+        if encoder.grid is None and (side or token_block):
+            raise ReanchorError(f"finetune.{'sie' if side else 'token_block'}: a ResNet has neither [CLS] nor patch "
+                                "tokens; allowed: finetune.sie=none and token weights of 0, or a ViT")
         if token_block > encoder.depth:
             raise ReanchorError(f"finetune.token_block: got {token_block}; allowed: 1 to {encoder.depth}, the blocks "
                                 "of this backbone")
         self.encoder = encoder
-        self.camera_coefficient = camera_coefficient
-        self.camera = nn.Parameter(torch.zeros(cameras, encoder.width)) if camera_coefficient else None
+        self.side = SideInformation(side, encoder.width) if side else None
         self.neck, self.neck_projected = BNNeck(encoder.width), BNNeck(encoder.embed)
         self.classifier = nn.Linear(encoder.width, identities, bias=False)
         self.classifier_projected = nn.Linear(encoder.embed, identities, bias=False)
@@ -55,47 +62,35 @@ class ReidModel(nn.Module):
         with torch.no_grad():
             for head in self.heads():
                 head.weight.normal_(0, 0.001, generator=generator)
-            if self.camera is not None:
-                nn.init.trunc_normal_(self.camera, std=0.02, generator=generator)
+        if self.side is not None:
+            self.side.initialise(generator)
 
     def heads(self) -> list[nn.Linear]:
         """The ID classifiers."""
         return [self.classifier, self.classifier_projected, *([self.classifier_token] if self.token_block else [])]
 
-    def encode(self, images: Tensor, cameras: Tensor | None, taps: tuple[int, ...] = ()) -> ImageTokens:
-        """One pass; SIE is added when the model has camera embeddings (labels [B], 0-based)."""
-        side = None
-        if self.camera is not None and cameras is not None:
-            side = self.camera_coefficient * self.camera[cameras]
+    def encode(self, images: Tensor, sides: Tensor | None, taps: tuple[int, ...] = ()) -> Encoded:
+        """One pass; SIE is added when the model has it and rows of its table [B] are given."""
+        side = None if self.side is None or sides is None else self.side(sides)
         return self.encoder(images, side, taps)
 
-    def forward(self, images: Tensor, cameras: Tensor | None = None) -> Stage2Output:
+    def forward(self, images: Tensor, sides: Tensor | None = None) -> Stage2Output:
         """Scores and features of the training losses."""
-        before_last = self.encoder.depth - 1
-        taps = (before_last, self.token_block) if self.token_block else (before_last,)
-        out = self.encode(images, cameras, taps)
-        scores = [self.classifier(self.neck(out.cls)), self.classifier_projected(self.neck_projected(out.projected))]
-        return Stage2Output(scores, [out.taps[before_last][:, 0], out.cls, out.projected], out)
+        out = self.encode(images, sides, (self.token_block,) if self.token_block else ())
+        before_last, last, projected = out.features.values()
+        scores = [self.classifier(self.neck(last)), self.classifier_projected(self.neck_projected(projected))]
+        return Stage2Output(scores, [before_last, last, projected], out)
 
     def token_scores(self, out: Stage2Output) -> tuple[Tensor, Tensor]:
         """ID scores and the feature of the mean patch token of `token_block`."""
-        mean = out.tokens.taps[self.token_block][:, 1:].mean(1)
+        mean = out.encoded.taps[self.token_block][:, 1:].mean(1)
         return self.classifier_token(self.neck_token(mean)), mean
 
-
-def camera_index(camids: np.ndarray, cameras: int) -> Tensor:
-    """0-based rows of the camera table for 1-based camids [B].
-
-    Raises:
-        ReanchorError: a camera without a learned embedding.
-    """
-    strange = sorted({int(camid) for camid in camids if not 1 <= camid <= cameras})
-    if strange:
-        raise ReanchorError(f"finetune.camera_embedding: camera {strange[0]} has no embedding, allowed are 1 to "
-                            f"{cameras} (those of the training images); set finetune.camera_embedding=0")
-    return torch.as_tensor(np.asarray(camids, dtype=np.int64) - 1)
+    def after_neck(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The two features that have a neck, behind it."""
+        return {"last": self.neck(features["last"]), "projected": self.neck_projected(features["projected"])}
 
 
-def retrieval_feature(out: ImageTokens) -> Tensor:
-    """concat([CLS] after ln_post, projection), [B, D + E], un-normalised (before the necks)."""
-    return torch.cat([out.cls, out.projected], dim=1).float()
+def retrieval_feature(features: dict[str, Tensor], names: Sequence[str] = TEST_FEATURE) -> Tensor:
+    """The named features side by side, un-normalised (CLIP-ReID Table 11; by default [B, D + E])."""
+    return torch.cat([features[name] for name in names], dim=1).float()

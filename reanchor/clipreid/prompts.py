@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import Clip, freeze
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer
-from reanchor.clipreid.data import TrainingImages, plain_features
+from reanchor.clipreid.data import TrainingImages, average_features, plain_features
 from reanchor.config.sections import Prompts, Runtime
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
-from reanchor.losses import supervised_contrastive
+from reanchor.losses import supervised_contrastive, text_to_average_cross_entropy
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.loop import Job, Trainer
@@ -63,6 +64,10 @@ class PromptLearner(nn.Module):
         """Text features [B, E] of these identities; the prefix they share is read once."""
         return text.continue_from(text.read_prefix(self.prefix), self._tail(labels))
 
+    def identities(self) -> Tensor:
+        """The label of every identity, [N]."""
+        return torch.arange(len(self.context), device=self.context.device)
+
     def _tail(self, labels: Tensor) -> Tensor:
         return torch.cat([self.context[labels], self.suffix.expand(len(labels), -1, -1)], dim=1)
 
@@ -84,15 +89,30 @@ def stage1_losses(images: Tensor, labels: Tensor, learner: PromptLearner, text: 
     return {"i2t": i2t, "t2i": t2i, "loss": i2t + t2i}
 
 
+def average_losses(averages: Tensor, labels: Tensor, learner: PromptLearner, text: TextEncoder,
+                   temperature: float = 1.0, normalised: bool = False) -> dict[str, Tensor]:
+    """L_t2ice of these identities [B] over all identities' mean image features [N, E] (CLIP-ReID eq. 10)."""
+    texts = learner.encode(labels, text)
+    if normalised:
+        averages, texts = F.normalize(averages, dim=1), F.normalize(texts, dim=1)
+    return {"loss": text_to_average_cross_entropy(texts, averages / temperature, labels)}
+
+
 @torch.inference_mode()
 def text_features(learner: PromptLearner, text: TextEncoder, batch: int = 256) -> Tensor:
     """The text feature of every identity, [N, E]: the frozen classifier of stage 2."""
-    labels = torch.arange(len(learner.context), device=learner.context.device)
-    return torch.cat([learner.encode(part, text) for part in labels.split(batch)]).clone()
+    return torch.cat([learner.encode(part, text) for part in learner.identities().split(batch)]).clone()
 
 
 def prompts_job(config: Prompts, learner: PromptLearner, text: TextEncoder, images: Tensor, labels: Tensor) -> Job:
-    """Stage 1 as a `Job` over cached image features [I, E] and labels [I]."""
+    """Stage 1 as a `Job` over cached image features [I, E] and labels [I].
+
+    Where the identities' averages are asked for, a batch is one of identities.
+    """
+    average = config.features == "average"
+    if average:
+        images = average_features(images, labels)
+        labels = torch.arange(len(images), device=images.device)
     optimizer = torch.optim.Adam([learner.context], lr=config.lr, weight_decay=config.weight_decay)
 
     def batches(epoch: int) -> list[Tensor]:
@@ -101,6 +121,8 @@ def prompts_job(config: Prompts, learner: PromptLearner, text: TextEncoder, imag
 
     def losses(rows: Tensor, generator: Generator) -> dict[str, Tensor]:
         rows = rows.to(images.device)
+        if average:
+            return average_losses(images, rows, learner, text, config.temperature, config.normalise)
         return stage1_losses(images[rows], labels[rows], learner, text, config.temperature, config.normalise)
 
     def lr_factor(epoch: int, step: int, steps: int) -> float:
@@ -124,13 +146,26 @@ def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, reco
         root / "data/prepared/manifest.parquet", root / "models/backbone/weights.safetensors",
         root / "models/backbone/model.json"))
     job = prompts_job(config, learner, text, images, torch.from_numpy(data.labels).to(device))
-    outcome = Trainer(job, root / f".checkpoints/prompts-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
+    figures = {}
+    if config.epochs:
+        figures = Trainer(job, root / f".checkpoints/prompts-{mark}.pt", mark, runtime.checkpoint_steps,
+                          recorder).run().figures()
     with atomic_directory(out) as folder:
         state = {"context": learner.context.detach(), "text_features": text_features(learner, text)}
-        save_file({name: value.cpu().contiguous() for name, value in state.items()}, folder / "prompts.safetensors")
-    return outcome.figures()
+        save_file({name: value.cpu().contiguous() for name, value in state.items()}, folder / "prompts.safetensors",
+                  metadata={"before": config.before, "after": config.after})
+    return figures
 
 
 def read_text_features(folder: Path) -> Tensor:
     """Every identity's text feature, [N, E], as `train_prompts` wrote them."""
     return load_file(folder / "prompts.safetensors")["text_features"]
+
+
+def read_prompts(folder: Path, text: TextEncoder, tokenizer: Tokenizer) -> PromptLearner:
+    """The prompts that `train_prompts` wrote."""
+    with safe_open(folder / "prompts.safetensors", framework="pt") as stream:
+        context, words = stream.get_tensor("context"), stream.metadata()
+    learner = PromptLearner(len(context), context.shape[1], words["before"], words["after"], text, tokenizer)
+    learner.context.data.copy_(context)
+    return learner

@@ -4,23 +4,34 @@ from pathlib import Path
 
 from reanchor.clip.model import ClipSpec, load_weights, read_model_json, save_weights, spec_from, write_spec
 from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.side import SideSettings
 
 
 def save_reid(model: ReidModel, spec: ClipSpec, name: str, folder: Path) -> None:
     """Write a fine-tuned model: weights.safetensors and model.json."""
     save_weights(model, folder)
-    write_spec(spec, folder, kind="reid", name=name, settings={
-        "identities": model.classifier.out_features,
-        "cameras": 0 if model.camera is None else len(model.camera),
-        "camera_coefficient": model.camera_coefficient,
-        "token_block": model.token_block,
-    })
+    write_spec(spec, folder, kind="reid", name=name, settings=settings_of(model))
 
 
 def read_reid(folder: Path) -> tuple[ReidModel, ClipSpec, str]:
     """What `save_reid` wrote: model, spec of its CLIP, name."""
     values = read_model_json(folder)
     spec = spec_from(values["spec"])
-    model = ReidModel(spec.image_encoder(), **values["settings"])
+    model = blank_model(spec, values["settings"])
     load_weights(model, folder)
     return model, spec, values["name"]
+
+
+def settings_of(model: ReidModel) -> dict:
+    """All that rebuilds the model around its encoder, as JSON takes it."""
+    return {
+        "identities": model.classifier.out_features,
+        "side": model.side.settings.as_dict() if model.side else None,
+        "token_block": model.token_block,
+    }
+
+
+def blank_model(spec: ClipSpec, settings: dict) -> ReidModel:
+    """An uninitialised model of these settings."""
+    side = SideSettings(**settings["side"]) if settings["side"] else None
+    return ReidModel(spec.image_encoder(), settings["identities"], side, settings["token_block"])

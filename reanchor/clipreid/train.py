@@ -11,11 +11,13 @@ from torch import Generator
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.finetune import finetune_job
-from reanchor.clipreid.model import ReidModel, camera_index, retrieval_feature
-from reanchor.clipreid.prompts import read_text_features
+from reanchor.clipreid.model import ReidModel, retrieval_feature
+from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.store import save_reid
+from reanchor.clipreid.texts import open_texts
 from reanchor.config.sections import LossWeights, Params
 from reanchor.data.augment import normalise
+from reanchor.evaluation.ranking import Labels
 from reanchor.files import atomic_directory
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
@@ -31,7 +33,7 @@ def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Rec
     device = choose_device(runtime.device)
     clip = Clip.load(root / "models/backbone")
     data = TrainingImages.open(root / "data/prepared", root / "data/occluded")
-    texts = read_text_features(root / "models/prompts").to(device) if weights.text else None
+    texts = open_texts(root / "models/prompts", clip, config.one_stage, device) if weights.text else None
     model = build_model(clip, data, params, weights).to(device)
     validation = Validation.open(root / "data/prepared", root / "data/occluded")
     job = finetune_job(f"finetune@{name}", config, weights, model, data, texts, clip.spec,
@@ -48,8 +50,10 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
     """A seeded stage-2 model on the CLIP's image encoder."""
     config = params.finetune
     torch.manual_seed(config.seed)
-    model = ReidModel(clip.image_encoder(), data.identities, data.camera_count if config.camera_embedding else 0,
-                      config.camera_embedding, config.token_block if weights.token else 0)
+    side = None
+    if config.sie != "none":
+        side = SideSettings(config.sie, data.camera_count, data.view_count, config.sie_coefficient, config.sie_tokens)
+    model = ReidModel(clip.image_encoder(), data.identities, side, config.token_block if weights.token else 0)
     model.initialise(Generator().manual_seed(config.seed))
     return model
 
@@ -66,15 +70,15 @@ def mark_of(name: str, params: Params, weights: LossWeights, root: Path) -> str:
 def embed_with(model: ReidModel, spec: ClipSpec, device: str, batch: int = 256) -> Embed:
     """The model in training as a function from uint8 images to unit features."""
     @torch.inference_mode()
-    def embed(images: np.ndarray, camids: np.ndarray) -> np.ndarray:
+    def embed(images: np.ndarray, labels: Labels) -> np.ndarray:
         parts = []
         for start in range(0, len(images), batch):
-            part = torch.from_numpy(np.ascontiguousarray(images[start:start + batch]))
-            cameras = None
-            if model.camera is not None:
-                cameras = camera_index(camids[start:start + batch], len(model.camera)).to(device)
-            out = model.encode(normalise(part, spec.mean, spec.std).to(device), cameras)
-            parts.append(F.normalize(retrieval_feature(out), dim=1))
+            part = slice(start, start + batch)
+            pixels, seen, sides = torch.from_numpy(np.ascontiguousarray(images[part])), labels[part], None
+            if model.side is not None:
+                sides = model.side.index(seen.camids, seen.viewids).to(device)
+            out = model.encode(normalise(pixels, spec.mean, spec.std).to(device), sides)
+            parts.append(F.normalize(retrieval_feature(out.features), dim=1))
         return torch.cat(parts).cpu().numpy()
 
     return embed

@@ -78,6 +78,10 @@ def _training(params: Params) -> Iterator[str]:
                                  ("finetune", finetune.warmup_epochs, finetune.epochs)):
         if warmup > epochs:
             yield f"{name}.warmup_epochs: got {warmup}; allowed: at most {name}.epochs, which is {epochs}"
+    if finetune.one_stage and (finetune.clip_reid.i2tce or not finetune.clip_reid.i2t):
+        yield (f"finetune.clip_reid.i2tce: got {finetune.clip_reid.i2tce} with i2t {finetune.clip_reid.i2t}; allowed "
+               "while finetune.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
+               "(train=... ablation=one_stage sets all three)")
     if saga.frozen_slots > saga.context_slots:
         yield (f"saga.frozen_slots: got {saga.frozen_slots}; allowed: at most saga.context_slots, "
                f"which is {saga.context_slots}")
@@ -95,8 +99,9 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield "prompts.train: got false; allowed: true, since finetune.clip_reid.train is true"
     if params.saga.train and not params.finetune.clip_reid.train:
         yield "finetune.clip_reid.train: got false; allowed: true, since saga.train is true"
-    if params.finetune.baseline.text:
-        yield f"finetune.baseline.text: got {params.finetune.baseline.text}; allowed: 0, the baseline has no text"
+    for term in ("i2tce", "i2t", "t2i"):
+        if weight := getattr(params.finetune.baseline, term):
+            yield f"finetune.baseline.{term}: got {weight}; allowed: 0, the baseline has no text"
     if not methods or len(set(methods)) < len(methods):
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 

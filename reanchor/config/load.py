@@ -47,7 +47,7 @@ def from_mapping(raw: Any, source: str = "settings") -> Params:
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of a section or mapping under dotted names: {'baseline.text': 0.0, 'epochs': 12}."""
+    """Leaves of a section or mapping under dotted names: {'baseline.i2tce': 0.0, 'epochs': 12}."""
     if dataclasses.is_dataclass(value):
         value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
     if not isinstance(value, Mapping):

@@ -99,6 +99,7 @@ class Backbone:
     tag: str = "openai"
     path: str = "models/shipped/streetfolk.safetensors"  # for `shipped` and `file`
     stride: int = field(0, low=0)  # 0: the patch size (no overlap)
+    normalisation: str = field("half", choices=("half", "imagenet", "clip"))  # for `open_clip` and `file`
     pretrain: Pretrain = field(Pretrain())
 
 
@@ -111,7 +112,8 @@ class Prompts:
     context: int = field(4, low=1, high=64)  # learnable vectors per identity
     before: str = "a photo of a"
     after: str = "person."
-    epochs: int = field(30, low=1)
+    features: str = field("instance", choices=("instance", "average"))
+    epochs: int = field(30, low=0)
     batch: int = field(256, low=2)
     lr: float = field(1e-2, low=1e-9)
     warmup_lr: float = field(1e-5, low=0.0)
@@ -124,13 +126,20 @@ class Prompts:
 
 @dataclass
 class LossWeights:
-    """Weights of stage 2's loss terms; the baseline's `text` is 0."""
+    """Weights of stage 2's loss terms; the baseline's three text terms are 0."""
 
     train: bool = True  # false: no method needs this model
     id: float = field(0.25, low=0.0)
     triplet: float = field(1.0, low=0.0)
-    text: float = field(1.0, low=0.0)
+    i2tce: float = field(1.0, low=0.0)  # image to the texts of all identities
+    i2t: float = field(0.0, low=0.0)  # contrast within the batch
+    t2i: float = field(0.0, low=0.0)
     token: float = field(0.0, low=0.0)  # ID + triplet on the mean patch token
+
+    @property
+    def text(self) -> bool:
+        """Whether any term needs the identities' texts."""
+        return self.i2tce + self.i2t + self.t2i > 0
 
 
 @dataclass
@@ -156,11 +165,16 @@ class Finetune:
     pad: int = field(4, low=0)
     erase: float = field(0.5, low=0.0, high=1.0)
     occluded: float = field(0.5, low=0.0, high=1.0)  # chance to see an image's OGor copy, where it has one
-    camera_embedding: float = field(0.0, low=0.0)  # SIE coefficient; 0: off
+    one_stage: bool = False  # true: the prompts are learned along with the encoder
+    prompt_lr: float = field(3.5e-4, low=0.0)  # of the prompts then
+    early_triplet: bool = True  # triplet on the feature before the last block too
+    sie: str = field("none", choices=("none", "camera", "view", "both"))
+    sie_tokens: str = field("cls", choices=("cls", "all"))
+    sie_coefficient: float = field(1.0, low=0.0)
     precision: str = field("fp32", choices=("fp32", "bf16"))
     validate_epochs: int = field(2, low=1)
     token_block: int = field(5, low=1)  # whose mean patch token the term `token` reads, 1-indexed
-    baseline: LossWeights = field(LossWeights(text=0.0))
+    baseline: LossWeights = field(LossWeights(i2tce=0.0))
     clip_reid: LossWeights = field(LossWeights())
 
 

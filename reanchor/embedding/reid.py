@@ -7,41 +7,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.clip.model import (
-    Clip,
-    ClipSpec,
-    freeze,
-)
-from reanchor.clip.vision import ImageTokens
-from reanchor.clipreid.model import ReidModel, camera_index, retrieval_feature
+from reanchor.clip.model import Clip, ClipSpec, freeze
+from reanchor.clipreid.model import Encoded, ReidModel, retrieval_feature
 from reanchor.clipreid.store import read_reid
 from reanchor.data.augment import normalise
 from reanchor.evaluation.embedder import Embedding
+from reanchor.evaluation.ranking import Labels
 
 
 class ReidEmbedder:
-    """concat([CLS] after ln_post, projection), L2-normalised as one vector (CLIP-ReID's test feature)."""
+    """concat(last, projected), L2-normalised as one vector (CLIP-ReID's test feature)."""
 
     def __init__(self, name: str, model: ReidModel, spec: ClipSpec, device: str):
         self.name, self.spec, self.device = name, spec, device
         self.model = freeze(model).to(device)
-        self.grid = model.encoder.grid
-        self.patch = model.encoder.visual.patch_size[0]
-        self.stride = model.encoder.visual.conv1.stride[0]
+        encoder = model.encoder
+        self.grid, self.patch, self.stride = encoder.grid, encoder.patch, encoder.stride
 
-    def tokens(self, images: np.ndarray, camids: np.ndarray, taps: tuple[int, ...] = ()) -> ImageTokens:
-        """One pass over uint8 images [B, H, W, 3] seen by 1-based cameras [B]."""
+    def tokens(self, images: np.ndarray, labels: Labels, taps: tuple[int, ...] = ()) -> Encoded:
+        """One pass over uint8 images [B, H, W, 3]; of the labels only cameras and views are read."""
         batch = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
-        return self.model.encode(batch.to(self.device), self._cameras(camids), taps)
+        return self.model.encode(batch.to(self.device), self._sides(labels), taps)
 
-    def _cameras(self, camids: np.ndarray) -> Tensor | None:
-        return None if self.model.camera is None else camera_index(camids, len(self.model.camera)).to(self.device)
+    def _sides(self, labels: Labels) -> Tensor | None:
+        side = self.model.side
+        return None if side is None else side.index(labels.camids, labels.viewids).to(self.device)
 
     @torch.inference_mode()
-    def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Unit features [B, D + E]."""
-        features = F.normalize(retrieval_feature(self.tokens(images, camids)), dim=1)
-        return Embedding(features.cpu().numpy())
+        out = self.tokens(images, seen_by(camids, viewids))
+        return Embedding(F.normalize(retrieval_feature(out.features), dim=1).cpu().numpy())
+
+
+def seen_by(camids: np.ndarray, viewids: np.ndarray | None) -> Labels:
+    """Labels of images whose identity is not asked for."""
+    return Labels(np.full(len(camids), -1), camids, viewids)
 
 
 def load_zero_shot(folder: Path, device: str) -> ReidEmbedder:

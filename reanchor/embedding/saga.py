@@ -9,8 +9,10 @@ from torch import Tensor
 
 from reanchor.clip.model import ClipSpec, fit_weights, freeze, read_model_json, spec_from, write_spec
 from reanchor.clipreid.model import ReidModel
-from reanchor.embedding.reid import ReidEmbedder
+from reanchor.clipreid.store import blank_model, settings_of
+from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.evaluation.embedder import Embedding
+from reanchor.evaluation.ranking import Labels
 from reanchor.saga.anchors import DomainAnchors, FreeAnchors
 from reanchor.saga.head import SagaHead, fuse
 
@@ -25,15 +27,15 @@ class SagaEmbedder:
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
 
     @torch.inference_mode()
-    def parts(self, images: np.ndarray, camids: np.ndarray) -> tuple[list[Tensor], Tensor]:
+    def parts(self, images: np.ndarray, labels: Labels) -> tuple[list[Tensor], Tensor]:
         """[refined, [CLS], projection] features of [B, ...] images, and token weights [B, T]."""
-        out = self.reid.tokens(images, camids, (self.token_block,))
+        out = self.reid.tokens(images, labels, (self.token_block,))
         refined, weights = self.head.aggregate(out.taps[self.token_block][:, 1:].float(), self.head.anchors())
         return [refined, out.cls, out.projected], weights
 
-    def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Unit features, dot product = weighted mean of cosines; token weights of the aggregation."""
-        parts, weights = self.parts(images, camids)
+        parts, weights = self.parts(images, seen_by(camids, viewids))
         return Embedding(fuse(parts, list(self.weights)).cpu().numpy(), weights.cpu().numpy())
 
 
@@ -49,17 +51,14 @@ def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, 
         "text_anchors": len(anchors), "domain_anchors": head.domain.count if head.domain else 0,
         "layers": len(head.refine), "heads": head.refine[0].attn.num_heads,
         "classifiers": len(head.classifiers),
-    }, settings={
-        "identities": reid.classifier.out_features, "cameras": 0 if reid.camera is None else len(reid.camera),
-        "camera_coefficient": reid.camera_coefficient, "token_block": reid.token_block,
-    })
+    }, settings=settings_of(reid))
 
 
 def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
     """A trained SAGA; see `load_embedder` for `variant`."""
     values = read_model_json(folder)
     spec, shape = spec_from(values["spec"]), values["head"]
-    model = ReidModel(spec.image_encoder(), **values["settings"])
+    model = blank_model(spec, values["settings"])
     width = model.encoder.width
     domain = DomainAnchors(shape["domain_anchors"], width) if shape["domain_anchors"] else None
     head = SagaHead(FreeAnchors(shape["text_anchors"], width), domain, shape["layers"], shape["heads"], width,

@@ -13,6 +13,7 @@ from reanchor.clipreid.store import read_reid
 from reanchor.config.sections import Params
 from reanchor.embedding.reid import ReidEmbedder
 from reanchor.embedding.saga import save_saga
+from reanchor.evaluation.ranking import Labels
 from reanchor.files import atomic_directory
 from reanchor.saga.fusion import Parts, choose_weights
 from reanchor.saga.head import SagaHead
@@ -89,12 +90,12 @@ class Watch:
         self.head, self.text, self.reid, self.token_block, self.validation = head, text, reid, token_block, validation
 
     @torch.inference_mode()
-    def parts(self, images: np.ndarray, camids: np.ndarray, batch: int = 256) -> Parts:
+    def parts(self, images: np.ndarray, labels: Labels, batch: int = 256) -> Parts:
         """[refined, [CLS], projection] of images [N, H, W, 3]."""
         anchors, chunks = self.head.anchors(self.text), []
         for start in range(0, len(images), batch):
             part = slice(start, start + batch)
-            out = self.reid.tokens(images[part], camids[part], (self.token_block,))
+            out = self.reid.tokens(images[part], labels[part], (self.token_block,))
             refined, _ = self.head.aggregate(out.taps[self.token_block][:, 1:], anchors)
             chunks.append((refined, out.cls, out.projected))
         return [torch.cat(pieces) for pieces in zip(*chunks, strict=True)]
@@ -102,13 +103,13 @@ class Watch:
     def score(self) -> dict[str, float]:
         """Validation figures of the refined feature alone, which is what 3a and 3b train."""
         return self.validation.score(
-            lambda images, camids: torch.nn.functional.normalize(self.parts(images, camids)[0], dim=1).cpu().numpy())
+            lambda images, labels: torch.nn.functional.normalize(self.parts(images, labels)[0], dim=1).cpu().numpy())
 
     def choose(self, grid: list[float]) -> tuple[tuple[float, float, float], dict[str, float]]:
         """Fusion weights and the validation figures of the fused feature."""
         self.head.eval()
         view = self.validation
-        gallery = self.parts(view.gallery, view.gallery_labels.camids)
-        queries = {name: self.parts(images, view.query_labels.camids) for name, images in view.queries.items()}
+        gallery = self.parts(view.gallery, view.gallery_labels)
+        queries = {name: self.parts(images, view.query_labels) for name, images in view.queries.items()}
         weights, figures = choose_weights(view, queries, gallery, grid)
         return weights, {f"fused_{name}": value for name, value in figures.items()}

@@ -15,7 +15,7 @@ from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer
 from reanchor.clip.vision import ImageEncoder
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel, camera_index
+from reanchor.clipreid.model import ReidModel
 from reanchor.config.sections import Finetune, Saga
 from reanchor.data.sampler import IdentitySampler
 from reanchor.errors import ReanchorError
@@ -48,6 +48,9 @@ def build_head(config: Saga, model: ReidModel, identities: int, text: TextEncode
 
 def check_fits(config: Saga, encoder: ImageEncoder) -> None:
     """Raise ReanchorError where SAGA's settings ask for what this backbone does not have."""
+    if encoder.grid is None:
+        raise ReanchorError("saga.train: SAGA reads patch tokens, which a ResNet has not; use a ViT or "
+                            "method=clip_reid")
     if config.token_block > encoder.depth:
         raise ReanchorError(f"saga.token_block: got {config.token_block}; allowed: 1 to {encoder.depth}, "
                             "the blocks of this backbone")
@@ -91,11 +94,11 @@ def cache_tokens(path: Path, model: ReidModel, data: TrainingImages, finetune: F
         cache = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         for start in tqdm(range(0, count, batch), desc="saga: token cache", disable=None):
             chosen = np.arange(start, min(start + batch, count))
-            cameras = None if model.camera is None else camera_index(data.cameras[chosen], len(model.camera)).to(device)
+            sides = model.side.index(data.cameras[chosen], data.views[chosen]).to(device) if model.side else None
             for view in range(config.views):
                 generator = Generator().manual_seed(hash_seed(config.seed, start, view))
                 images = augment(data.take(chosen, finetune.occluded, generator), finetune, spec, generator)
-                out = model.encode(images.to(device), cameras, (config.token_block,))
+                out = model.encode(images.to(device), sides, (config.token_block,))
                 cache[chosen, view] = out.taps[config.token_block][:, 1:].half().cpu().numpy()
         cache.flush()
         del cache

@@ -1,0 +1,75 @@
+"""Side information embedding (SIE): which camera, which view (TransReID; CLIP-ReID section "SIE and OLP").
+
+Shapes: B images, D token width, R rows of the table.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from reanchor.errors import ReanchorError
+
+
+@dataclass(frozen=True)
+class SideSettings:
+    """What is embedded, and where it is added."""
+
+    kind: str  # camera, view or both
+    cameras: int  # camids are 1 .. cameras
+    views: int  # viewids are 0 .. views - 1
+    coefficient: float = 1.0
+    tokens: str = "cls"  # cls (CLIP-ReID) or all (TransReID)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table: cameras, views, or one for each pair."""
+        return {"camera": self.cameras, "view": self.views, "both": self.cameras * self.views}[self.kind]
+
+    def as_dict(self) -> dict:
+        """For model.json."""
+        return asdict(self)
+
+
+class SideInformation(nn.Module):
+    """A learned row per camera, view or pair of both, as the authors' `cv_embed`."""
+
+    def __init__(self, settings: SideSettings, width: int):
+        super().__init__()
+        self.settings = settings
+        self.table = nn.Parameter(torch.zeros(settings.rows, width))
+
+    def initialise(self, generator: Generator) -> None:
+        """Truncated normal, .02."""
+        with torch.no_grad():
+            nn.init.trunc_normal_(self.table, std=0.02, generator=generator)
+
+    def index(self, camids: np.ndarray, viewids: np.ndarray | None = None) -> Tensor:
+        """Rows of the table for 1-based camids [B] and 0-based viewids [B].
+
+        A pair's row is camera * views + view, as in the authors' code.
+
+        Raises:
+            ReanchorError: a camera or view without a learned embedding.
+        """
+        kind, cameras, views = self.settings.kind, self.settings.cameras, self.settings.views
+        camera = _known(camids, 1, cameras, "camera") if kind != "view" else 0
+        if kind == "camera":
+            return torch.as_tensor(camera)
+        view = _known(np.zeros_like(camids) if viewids is None else viewids, 0, views, "view")
+        return torch.as_tensor(camera * views + view)
+
+    def forward(self, index: Tensor) -> Tensor:
+        """What the encoder adds: [B, D] to [CLS], [B, 1, D] to every token."""
+        side = self.settings.coefficient * self.table[index]
+        return side if self.settings.tokens == "cls" else side.unsqueeze(1)
+
+
+def _known(numbers: np.ndarray, first: int, count: int, what: str) -> np.ndarray:
+    numbers = np.asarray(numbers, dtype=np.int64) - first
+    strange = numbers[(numbers < 0) | (numbers >= count)]
+    if len(strange):
+        raise ReanchorError(f"finetune.sie: {what} {strange.min() + first} has no embedding, allowed are {first} to "
+                            f"{count - 1 + first} (those of the training images); set finetune.sie=none")
+    return numbers
