@@ -60,3 +60,38 @@ def test_equal_identities_are_used_up_completely():
 def test_too_few_identities_is_one_line():
     with pytest.raises(ReanchorError, match="needs 16 identities, the training images have 3"):
         IdentitySampler(np.array([1, 1, 2, 3]), 16, 4, seed=0)
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_ranks_divide_the_batches_of_one(ranks):
+    sampler = IdentitySampler(PIDS, 16, 4, seed=5)
+    shares = [sampler.batches(3, rank, ranks) for rank in range(ranks)]
+    assert {len(share) for share in shares} == {len(sampler.batches(3))}  # equally many steps
+    for whole, *parts in zip(sampler.batches(3), *shares, strict=True):
+        np.testing.assert_array_equal(whole, np.concatenate(parts))
+        identities = [set(PIDS[part].tolist()) for part in parts]
+        assert all(len(found) == 16 // ranks for found in identities)
+        assert len(set.union(*identities)) == 16  # on one rank each
+
+
+def test_ranks_that_do_not_divide_a_batch_are_refused():
+    with pytest.raises(ReanchorError, match="16 identities does not divide among 3 ranks; .* a multiple of 3"):
+        IdentitySampler(PIDS, 16, 4, seed=0).batches(0, 0, 3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_replacement_comes_only_where_images_are_few(seed):
+    rng = np.random.default_rng(seed)
+    images, identities = int(rng.integers(2, 6)), int(rng.integers(2, 6))
+    pids = rng.permutation(np.repeat(np.arange(identities + 4), rng.integers(1, 12, identities + 4)))
+    counts = Counter(pids.tolist())
+    batches = IdentitySampler(pids, identities, images, seed).batches(0)
+    assert batches
+    used = Counter(np.concatenate(batches).tolist())
+    for batch in batches:
+        groups = pids[batch].reshape(identities, images)
+        assert (groups == groups[:, :1]).all() and len(set(groups[:, 0].tolist())) == identities
+        for group in batch.reshape(identities, images):
+            if counts[int(pids[group[0]])] >= images:
+                assert len(set(group.tolist())) == images
+    assert all(times == 1 for position, times in used.items() if counts[int(pids[position])] >= images)

@@ -33,11 +33,24 @@ class IdentitySampler:
         """An upper bound on the images of an epoch: all groups; what is drawn may leave some over."""
         return sum(max(len(positions) // self.images, 1) * self.images for positions in self.positions)
 
-    def batches(self, epoch: int) -> list[np.ndarray]:
+    def batches(self, epoch: int, rank: int = 0, ranks: int = 1) -> list[np.ndarray]:
         """The batches of an epoch, each P*K positions (int64), one identity's K side by side.
 
-        The list's length is the epoch's; it varies a little between epochs.
+        The list's length is the epoch's; it varies a little between epochs. Several ranks share each
+        batch: rank r of R takes P / R of its identities, so that together they take the very batches of
+        one, no identity is on two ranks and all ranks make equally many steps.
+
+        Raises:
+            ReanchorError: P identities do not divide among the ranks.
         """
+        assert 0 <= rank < ranks, (rank, ranks)
+        if self.identities % ranks:
+            raise ReanchorError(f"a batch of {self.identities} identities does not divide among {ranks} ranks; set "
+                                f"identities to a multiple of {ranks}")
+        share = self.identities // ranks * self.images
+        return [batch[rank * share:(rank + 1) * share] for batch in self._global_batches(epoch)]
+
+    def _global_batches(self, epoch: int) -> list[np.ndarray]:
         rng = np.random.default_rng([self.seed, epoch])
         groups = [self._groups(positions, rng) for positions in self.positions]
         left = list(range(len(groups)))

@@ -1,0 +1,134 @@
+"""CLIP-ReID's Tables 5, 8 and 10 on the workspace's dataset: presets x seeds, judged on test identities.
+
+    python -m stages.compose render.train_identities=400 && dvc repro occlude backbone
+    python -m benchmarks.clip_reid_tables --epochs 4 --seeds 0 1 2
+
+Loss weights are the published ones (.25 / 1 / 1, no token term); the last epoch is judged, so that nothing is
+selected. Finished trainings are kept in --out and not repeated. Intervals: paired bootstrap over query
+identities of the mean over seeds.
+"""
+
+import argparse
+import dataclasses
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from reanchor.clipreid.prompts import train_prompts
+from reanchor.clipreid.train import train_stage2
+from reanchor.config import Params, from_mapping
+from reanchor.embedding import load_embedder
+from reanchor.evaluation import embed_rows, rank_features
+from reanchor.evaluation.bootstrap import IdentityBootstrap
+from reanchor.evaluation.conditions import Condition, Study, load_study
+from reanchor.files import atomic_path
+from stages.compose import composition
+
+# name -> (model, option of conf/ablation); the reference of every difference is "two stages".
+ARMS = {
+    "baseline": ("baseline", "none"),
+    "one stage": ("clip_reid", "one_stage"),
+    "two stages (instance, M = 4)": ("clip_reid", "none"),
+    "average": ("clip_reid", "prompts_average"),
+    "M = 1": ("clip_reid", "context_1"),
+    "M = 8": ("clip_reid", "context_8"),
+}
+REFERENCE = "two stages (instance, M = 4)"
+PUBLISHED = ["finetune.baseline.id=0.25", "finetune.clip_reid.id=0.25", "finetune.baseline.token=0.0",
+             "finetune.clip_reid.token=0.0"]
+CONDITIONS = ("whole", "ogor")
+
+
+class Silent:
+    """A recorder that forgets."""
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """Nothing."""
+
+
+def settings(ablation: str, seed: int, epochs: int, threads: int) -> Params:
+    """The small recipe with the published loss weights, one preset and one seed."""
+    overrides = [*PUBLISHED, f"ablation={ablation}", f"finetune.epochs={epochs}", f"finetune.validate_epochs={epochs}",
+                 f"prompts.seed={seed}", f"finetune.seed={seed}", f"runtime.threads={threads}"]
+    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(Path.cwd(), overrides))))
+
+
+def train_and_judge(model: str, params: Params, root: Path, study: Study) -> dict[str, np.ndarray]:
+    """Average precision of every query under each condition, {condition: [Q]}."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        (place / "models").mkdir()
+        (place / "data").symlink_to(root / "data")
+        (place / "models/backbone").symlink_to(root / "models/backbone")
+        if model == "clip_reid":
+            train_prompts(params.prompts, place, place / "models/prompts", params.runtime, Silent())
+        train_stage2(model, params, place, place / "out", Silent())
+        embedder = load_embedder(place / "out", params.runtime.device)
+        gallery = _features(embedder, study, study.images, study.gallery_rows, study.gallery_rows)
+        return {condition.name: _precision(embedder, condition, gallery, study)
+                for condition in study.conditions() if condition.name in CONDITIONS}
+
+
+def _features(embedder, study: Study, images: np.ndarray, index: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return embed_rows(embedder, images, index, study.labels.camids[rows], 256).features
+
+
+def _precision(embedder, condition: Condition, gallery: np.ndarray, study: Study) -> np.ndarray:
+    queries = _features(embedder, study, condition.images, condition.index, condition.rows)
+    ranking = rank_features(queries, gallery, study.labels[condition.rows], study.labels[study.gallery_rows],
+                            rule=study.camera_rule("auto"))
+    return 100 * ranking.ap_Q
+
+
+def report(found: dict[tuple[str, int], dict[str, np.ndarray]], seeds: list[int], study: Study) -> None:
+    """Mean mAP, its deviation over seeds, and the paired difference from the two-stage training."""
+    pids = study.labels.pids[study.query_rows]
+    bootstrap = IdentityBootstrap(pids, 2000, 0.95, 0)
+    print(f"| | {' | '.join(f'{name} mAP (s.d.) | minus two stages' for name in CONDITIONS)} |")
+    print("|---" * (1 + 2 * len(CONDITIONS)) + "|")
+    for arm in ARMS:
+        cells = []
+        for name in CONDITIONS:
+            runs, others = (np.stack([found[which, seed][name] for seed in seeds]) for which in (arm, REFERENCE))
+            means = np.nanmean(runs, axis=1)
+            difference = np.mean(runs - others, axis=0)
+            valid = np.isfinite(difference)
+            low, high = bootstrap.interval(bootstrap.means(pids[valid], difference[valid]))
+            deviation = means.std(ddof=1) if len(seeds) > 1 else float("nan")
+            cells += [f"{means.mean():.1f} ({deviation:.1f})",
+                      "" if arm == REFERENCE else f"{difference[valid].mean():+.1f} [{low:+.1f}, {high:+.1f}]"]
+        print(f"| {arm} | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    """Train what is missing, then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path(".checkpoints/clip_reid_tables"))
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    root = Path.cwd()
+    study = load_study(root / "data/prepared", root / "data/occluded")
+    study = dataclasses.replace(study, suites=[c for c in study.suites if c.name in CONDITIONS])
+    found = {}
+    for seed in options.seeds:
+        for arm, (model, ablation) in ARMS.items():
+            kept = options.out / f"{model}-{ablation}-{options.epochs}-{seed}.npz"
+            if not kept.is_file():
+                precision = train_and_judge(model, settings(ablation, seed, options.epochs, options.threads), root, study)
+                with atomic_path(kept) as temporary, temporary.open("wb") as file:
+                    np.savez(file, **precision)
+            with np.load(kept) as arrays:
+                found[arm, seed] = {name: arrays[name] for name in CONDITIONS}
+            print(f"{arm}, seed {seed}: " + ", ".join(f"{name} {np.nanmean(found[arm, seed][name]):.1f}"
+                                                      for name in CONDITIONS), flush=True)
+    report(found, options.seeds, study)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Every preset of CLIP-ReID's tables: it composes, it is documented, and it trains two steps on Streetfolk."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from reanchor.clip.model import Clip, ClipSpec
+from reanchor.clip.pretrain import blank_clip
+from reanchor.clipreid.prompts import train_prompts
+from reanchor.clipreid.train import train_stage2
+from reanchor.config import Params, from_mapping
+from reanchor.data import prepare
+from reanchor.embedding import load_embedder
+from reanchor.occlusion import make_occluded
+from reanchor.streetfolk import render_dataset, vocabulary
+from stages.compose import composition
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = (64, 32)
+SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "finetune.epochs=1",
+         "finetune.identities=4", "finetune.pad=2", "finetune.warmup_epochs=0"]
+ABLATIONS = sorted(path.stem for path in (ROOT / "conf/ablation").glob("*.yaml"))
+# The recipe that each preset is tried under; the CNN has neither patches nor side information.
+PRESETS = [("clip_reid_vit", name) for name in ABLATIONS] + [
+    ("clip_reid_cnn", name) for name in ("none", "one_stage", "no_early_triplet")] + [("small", "none")]
+
+
+def settings(train: str, ablation: str) -> Params:
+    overrides = [*SMALL, f"train={train}", f"ablation={ablation}"]
+    if ablation != "one_stage":  # whose prompts are not trained beforehand
+        overrides += ["prompts.epochs=1", "prompts.warmup_epochs=0"]
+    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, overrides))))
+
+
+class Steps:
+    """A recorder that keeps the rows."""
+
+    def __init__(self):
+        self.rows: list[dict] = []
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.rows.append({**values, "step": step})
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory) -> Path:
+    """A prepared and occluded street of 24 + 12 people."""
+    root, params = tmp_path_factory.mktemp("street"), settings("small", "none")
+    render_dataset(params.render, root / params.prepare.root, processes=1)
+    prepare(params.prepare, root / "data/prepared", processes=1, workspace=root)
+    make_occluded(params.occlude, root / "data/prepared", root / "data/occluded", processes=1)
+    return root
+
+
+def backbone(train: str, params: Params) -> Clip:
+    """A random CLIP of the recipe's kind, whose text tower reads Streetfolk's words."""
+    clip = blank_clip(params.backbone.pretrain, SIZE, vocabulary())
+    clip.spec.stride = params.backbone.stride
+    if train == "clip_reid_cnn":
+        clip.spec.architecture = {**clip.spec.architecture, "vision_cfg": {
+            "layers": [1, 1, 1, 1], "width": 4, "image_size": 64, "patch_size": None}}
+        clip = Clip(clip.spec, clip.spec.network().eval())
+    return clip
+
+
+@pytest.mark.parametrize(("train", "ablation"), PRESETS, ids=lambda value: value)
+def test_a_preset_trains_two_steps(street, train, ablation):
+    torch.manual_seed(0)
+    params, steps = settings(train, ablation), Steps()
+    clip = backbone(train, params)
+    (street / "models/backbone").mkdir(parents=True, exist_ok=True)
+    clip.save(street / "models/backbone")
+    train_prompts(params.prompts, street, street / "models/prompts", params.runtime, Steps())
+    out = street / "models/finetune/clip_reid"
+    train_stage2("clip_reid", params, street, out, steps)
+    for checkpoint in (street / ".checkpoints").glob("*"):
+        checkpoint.unlink()
+    assert steps.rows[-1]["step"] >= 2 and np.isfinite(steps.rows[-1]["loss"])
+    expected = {name for name in ("i2tce", "i2t", "t2i") if getattr(params.finetune.clip_reid, name)}
+    assert expected == {"i2tce", "i2t", "t2i"} & set(steps.rows[-1])
+    features = load_embedder(out).embed(np.zeros((2, *SIZE, 3), np.uint8), np.array([1, 6])).features
+    assert np.isfinite(features).all()
+    same = np.array_equal(features[0], features[1])
+    assert same == (params.finetune.sie in ("none", "view"))  # black pictures: only the camera tells them apart
+
+
+def test_every_preset_is_documented_and_every_command_composes():
+    text = (ROOT / "docs/clip_reid.md").read_text()
+    commands = re.findall(r"`((?:[a-z]+=[\w./]+ ?)+)`", text)
+    assert len(commands) > 20
+    for command in set(commands):
+        composition(ROOT, command.split())
+    mentioned = {part.split("=")[1] for command in commands for part in command.split() if part.startswith("ablation=")}
+    assert mentioned | {"none", "sie_view"} >= set(ABLATIONS)
+
+
+def test_spec_of_a_blank_clip_is_complete():
+    assert isinstance(backbone("small", settings("small", "none")).spec, ClipSpec)
