@@ -120,7 +120,8 @@ def main() -> None:
         for arm, (model, ablation) in ARMS.items():
             kept = options.out / f"{model}-{ablation}-{options.epochs}-{seed}.npz"
             if not kept.is_file():
-                precision = train_and_judge(model, settings(ablation, seed, options.epochs, options.threads), root, study)
+                params = settings(ablation, seed, options.epochs, options.threads)
+                precision = train_and_judge(model, params, root, study)
                 with atomic_path(kept) as temporary, temporary.open("wb") as file:
                     np.savez(file, **precision)
             with np.load(kept) as arrays:

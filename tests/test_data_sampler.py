@@ -75,7 +75,7 @@ def test_ranks_divide_the_batches_of_one(ranks):
 
 
 def test_ranks_that_do_not_divide_a_batch_are_refused():
-    with pytest.raises(ReanchorError, match="16 identities does not divide among 3 ranks; .* a multiple of 3"):
+    with pytest.raises(ReanchorError, match=r"16 identities does not divide among 3 ranks; .* a multiple of 3"):
         IdentitySampler(PIDS, 16, 4, seed=0).batches(0, 0, 3)
 
 
