@@ -149,7 +149,7 @@ def test_parameter_groups_agree():
     published = sorted(lr for _, lr, _ in groups)
     model = ReidModel(tiny_clip().image_encoder(), identities=7, side=SIE)
     optimizer = optimizer_of(PUBLISHED, model)
-    got = sorted(group["lr"] for group in optimizer.param_groups)
+    got = sorted(group["lr"] for group in optimizer.param_groups for _ in group["params"])
     assert {group["weight_decay"] for group in optimizer.param_groups} == {decay for _, _, decay in groups}
     assert got == pytest.approx(published, rel=1e-12)
 

@@ -63,18 +63,20 @@ def text_losses(projected: Tensor, labels: Tensor, weights: LossWeights, texts: 
 
 
 def optimizer_of(config: Finetune, model: ReidModel, prompts: nn.Parameter | None = None) -> torch.optim.Optimizer:
-    """One group per parameter, as the authors': biases at `bias_lr_factor` x, heads at `head_lr_factor` x.
+    """The authors' rates: biases at `bias_lr_factor` x, heads at `head_lr_factor` x; a group for each rate.
 
     `prompts`: the context that is learned along (one-stage training), at a rate of its own.
     """
     heads = {id(head.weight) for head in model.heads()}
-    groups = []
+    by_rate: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         factor = config.bias_lr_factor if "bias" in name else 1.0
         factor *= config.head_lr_factor if id(parameter) in heads else 1.0
-        groups.append({"params": [parameter], "lr": config.lr * factor, "weight_decay": config.weight_decay})
+        by_rate.setdefault(config.lr * factor, []).append(parameter)
+    groups = [{"params": members, "lr": rate, "weight_decay": config.weight_decay}
+              for rate, members in by_rate.items()]
     if prompts is not None:
         groups.append({"params": [prompts], "lr": config.prompt_lr, "weight_decay": config.weight_decay})
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](groups)
