@@ -25,8 +25,10 @@ SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.widt
          "finetune.identities=4", "finetune.pad=2", "finetune.warmup_epochs=0"]
 ABLATIONS = sorted(path.stem for path in (ROOT / "conf/ablation").glob("*.yaml"))
 # The recipe that each preset is tried under; the CNN has neither patches nor side information.
-PRESETS = [("clip_reid_vit", name) for name in ABLATIONS] + [
-    ("clip_reid_cnn", name) for name in ("none", "one_stage", "no_early_triplet")] + [("small", "none")]
+PRESETS = [("clip_reid", "clip_reid_vit", name) for name in ABLATIONS] + [
+    ("clip_reid", "clip_reid_cnn", name) for name in ("none", "one_stage", "no_early_triplet")] + [
+    ("baseline", train, name) for train in ("clip_reid_vit", "clip_reid_cnn") for name in ("none", "no_early_triplet")
+] + [("clip_reid", "small", "none")]
 
 
 def settings(train: str, ablation: str) -> Params:
@@ -67,20 +69,21 @@ def backbone(train: str, params: Params) -> Clip:
     return clip
 
 
-@pytest.mark.parametrize(("train", "ablation"), PRESETS, ids=lambda value: value)
-def test_a_preset_trains_two_steps(street, train, ablation):
+@pytest.mark.parametrize(("model", "train", "ablation"), PRESETS, ids=lambda value: value)
+def test_a_preset_trains_two_steps(street, model, train, ablation):
     torch.manual_seed(0)
     params, steps = settings(train, ablation), Steps()
     clip = backbone(train, params)
     (street / "models/backbone").mkdir(parents=True, exist_ok=True)
     clip.save(street / "models/backbone")
     train_prompts(params.prompts, street, street / "models/prompts", params.runtime, Steps())
-    out = street / "models/finetune/clip_reid"
-    train_stage2("clip_reid", params, street, out, steps)
+    out = street / "models/finetune" / model
+    train_stage2(model, params, street, out, steps)
     for checkpoint in (street / ".checkpoints").glob("*"):
         checkpoint.unlink()
     assert steps.rows[-1]["step"] >= 2 and np.isfinite(steps.rows[-1]["loss"])
-    expected = {name for name in ("i2tce", "i2t", "t2i") if getattr(params.finetune.clip_reid, name)}
+    expected = {name for name in ("i2tce", "i2t", "t2i") if getattr(getattr(params.finetune, model), name)}
+    assert bool(expected) == (model == "clip_reid")
     assert expected == {"i2tce", "i2t", "t2i"} & set(steps.rows[-1])
     features = load_embedder(out).embed(np.zeros((2, *SIZE, 3), np.uint8), np.array([1, 6])).features
     assert np.isfinite(features).all()
