@@ -64,6 +64,9 @@ def _backbone(params: Params) -> Iterator[str]:
     if backbone.source == "open_clip" and not (backbone.model.strip() and backbone.tag.strip()):
         yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
                "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
+    if backbone.source == "open_clip" and backbone.model.startswith("RN") and params.saga.train:
+        yield (f"saga.train: got true with backbone.model {backbone.model!r}; allowed: false, since SAGA reads patch "
+               "tokens and a ResNet has none (choose method=clip_reid or method=baseline)")
     blocks = vision_blocks(params)
     if blocks is not None and params.saga.token_block > blocks:
         yield (f"saga.token_block: got {params.saga.token_block}; allowed: 1 to {blocks}, "
