@@ -71,7 +71,7 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
         ({"finetune": {"milestones": [50, 30]}}, ["finetune.milestones", "[50, 30]", "ascending"]),
         ({"finetune": {"epochs": 2, "warmup_epochs": 3}}, ["finetune.warmup_epochs", "3", "2"]),
         ({"finetune": {"one_stage": True}}, ["finetune.clip_reid.i2tce", "1.0", "i2t above 0"]),
-        ({"finetune": {"baseline": {"t2i": 0.5}}}, ["finetune.baseline.t2i", "0.5", "no text"]),
+        ({"finetune": {"baseline": {"i2tce": 0, "t2i": 0.5}}}, ["finetune.baseline.t2i", "0.5", "no text"]),
         ({"backbone": {"source": "open_clip", "model": "RN50"}}, ["saga.train", "RN50", "method=clip_reid"]),
         ({"saga": {"frozen_slots": 17}}, ["saga.frozen_slots", "17", "16"]),
         ({"evaluate": {"methods": ["saga", "saga"]}}, ["evaluate.methods", "each once"]),
@@ -128,6 +128,7 @@ def test_every_option_composes_to_all_settings_and_no_more(root):
         "train",
         "evaluate",
         "profile",
+        "ablation",
     }
     for option in options:
         composed = OmegaConf.to_container(OmegaConf.create(composition(root, [option])))
