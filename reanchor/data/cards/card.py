@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from reanchor.errors import ReanchorError
-
 SPLITS = ("train", "query", "gallery")
 TEST_SPLITS = ("query", "gallery")
 
@@ -46,18 +44,3 @@ class Card:
     def expected(self, variant: str = "") -> dict[str, int]:
         """Known counts, those of `variant` included."""
         return {**self.counts, **self.variants.get(variant, {})}
-
-
-def require_usable_card(card: Card, reader: str, acknowledged: bool) -> None:
-    """Refuse a reader that is not the card's, and a withdrawn dataset that nobody has answered for.
-
-    Raises:
-        ReanchorError: naming prepare.card, prepare.reader or prepare.acknowledge_withdrawn.
-    """
-    if card.reader not in ("", reader):
-        raise ReanchorError(f"prepare.reader: got {reader!r} with prepare.card {card.name!r}; allowed: "
-                            f"{card.reader!r} (compose with dataset={card.name}), or prepare.card=none")
-    if card.withdrawn and not acknowledged:
-        raise ReanchorError(f"prepare.acknowledge_withdrawn: got false, but {card.title} was withdrawn "
-                            f"({card.withdrawn}); set it to true only if you may still use the images, or "
-                            "choose another dataset")
