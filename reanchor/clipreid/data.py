@@ -38,6 +38,10 @@ class TrainingImages:
         """
         manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
         rows = manifest.rows("train")
+        if not len(rows):
+            raise ReanchorError(f"{prepared}: {manifest.metadata.get('card', 'the dataset')} has no training split, so "
+                                "nothing can be trained on it; compose with method=zero_shot, or train on another "
+                                "dataset")
         pids, labels = np.unique(manifest.pid[rows], return_inverse=True)
         if len(pids) < 2:
             raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "

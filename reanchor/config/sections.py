@@ -44,9 +44,19 @@ class Render:
 
 @dataclass
 class Prepare:
-    reader: str = field("market1501", choices=("market1501", "folder", "csv"))
+    reader: str = field("market1501", choices=(
+        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "folder", "csv"))
     root: str = "data/streetfolk"
-    card: str = field("none", choices=("none", "market1501", "streetfolk"))  # known counts
+    card: str = field("none", choices=(  # the dataset's protocol and known counts
+        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
+        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
+        "vehicleid"))
+    test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
+    drop_distractors: bool = False  # leave pid 0 out of the gallery
+    acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back
+    interpolation_train: str = field("bicubic", choices=("bicubic", "bilinear"))
+    interpolation_test: str = field("bicubic", choices=("bicubic", "bilinear"))  # of val, query and gallery
     height: int = field(96, low=16, high=1024)
     width: int = field(48, low=8, high=1024)
     seed: int = field(0, low=0)
