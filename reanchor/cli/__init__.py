@@ -8,9 +8,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from reanchor.cli import doctor
 from reanchor.errors import ReanchorError
 
-COMMANDS: tuple[Callable, ...] = ()
+COMMANDS: tuple[Callable, ...] = (doctor.add,)
 USER_ERROR = 2  # exit status
 
 
