@@ -73,7 +73,8 @@ def train_and_judge(model: str, params: Params, root: Path, study: Study) -> dic
 
 
 def _features(embedder, study: Study, images: np.ndarray, index: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return embed_rows(embedder, images, index, study.labels.camids[rows], 256).features
+    seen = study.labels[rows]
+    return embed_rows(embedder, images, index, seen.camids, 256, viewids=seen.viewids).features
 
 
 def _precision(embedder, condition: Condition, gallery: np.ndarray, study: Study) -> np.ndarray:

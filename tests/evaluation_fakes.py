@@ -81,7 +81,7 @@ class FakeEmbedder:
     robust: float = 0.0  # how far tokens of the figure's box are preferred
     grid: tuple[int, int] | None = GRID
 
-    def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         figure = images[:, 24:92, 14:34].reshape(len(images), 17, 4, 20, 3)
         features = figure.mean((2, 3)).reshape(len(images), -1) - 128
         noise = np.random.default_rng(int(images[0].sum())).standard_normal(features.shape)

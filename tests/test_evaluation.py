@@ -10,9 +10,11 @@ from evaluation_fakes import GRID, FakeEmbedder, make_study
 from reanchor.config.sections import Evaluate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import load_study
+from reanchor.evaluation.embedder import Embedding, embed_rows
 from reanchor.evaluation.evaluate import evaluate, method_factories
 from reanchor.evaluation.histogram import ColourHistogram, hsv
 from reanchor.evaluation.measure import sample_rows
+from reanchor.evaluation.ranking import Labels
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
 
 
@@ -108,6 +110,28 @@ def test_the_same_evaluation_twice_is_the_same(evaluated, tmp_path):
     assert again == {k: v for k, v in metrics.items() if k in again}
     kept = [r for r in table(out, "results.parquet") if r["method"] == "clip_reid"]
     assert table(tmp_path, "results.parquet") == kept
+
+
+class Remembers:
+    """An embedder whose feature is what it was told of each image: camid and viewid (-1: none)."""
+
+    name, grid = "remembers", None
+
+    def embed(self, images, camids, viewids=None):
+        views = np.full(len(images), -1) if viewids is None else viewids
+        return Embedding(np.stack([images[:, 0, 0, 0], camids, views], 1).astype(np.float32))
+
+
+def test_cameras_and_views_reach_the_embedder_beside_their_images():
+    images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+    labels = Labels(np.zeros(6, int), np.arange(10, 16), np.arange(20, 26))
+    rows = np.array([4, 1, 5])
+    seen = labels[rows]
+    told = embed_rows(Remembers(), images, rows, seen.camids, batch=2, viewids=seen.viewids).features
+    np.testing.assert_array_equal(told, [[4, 14, 24], [1, 11, 21], [5, 15, 25]])
+    assert (embed_rows(Remembers(), images, rows, seen.camids, batch=2).features[:, 2] == -1).all()
+    assert labels[slice(0, 2)].viewids.tolist() == [20, 21]
+    assert Labels(labels.pids, labels.camids)[rows].viewids is None
 
 
 def test_sample_queries_spread_over_identities():

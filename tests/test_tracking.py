@@ -140,7 +140,7 @@ def test_the_model_loads_as_a_pyfunc(workspace, monkeypatch):
 
             self.scale = load_file(folder / "weights.safetensors")["scale"]
 
-        def embed(self, images, camids):
+        def embed(self, images, camids, viewids=None):
             assert images.dtype == np.uint8 and len(camids) == len(images)
             return type("Embedding", (), {"features": images.mean((1, 2)).astype(np.float32) * self.scale})
 

@@ -72,7 +72,7 @@ def load_study(prepared: Path, occluded: Path) -> Study:
 
     manifest = Manifest.read(prepared / "manifest.parquet")
     store = ImageStore.open(prepared / "images.arrow")
-    labels = Labels(np.asarray(manifest.pid, np.int64), np.asarray(manifest.camid, np.int64))
+    labels = Labels(*(np.asarray(column, np.int64) for column in (manifest.pid, manifest.camid, manifest.viewid)))
     query, gallery = (np.asarray(manifest.rows(split), np.int64) for split in ("query", "gallery"))
     for split, rows in (("query", query), ("gallery", gallery)):
         if len(rows) == 0:

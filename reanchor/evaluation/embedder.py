@@ -29,21 +29,25 @@ class Embedder(Protocol):
     name: str
     grid: tuple[int, int] | None
 
-    def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
-        """Embed uint8 RGB images [B, H, W, 3] seen by cameras [B] (1-based)."""
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """Embed uint8 RGB images [B, H, W, 3] seen by cameras [B] (1-based) from views [B] (0-based).
+
+        None for `viewids`: the dataset tells no view. Most methods read neither.
+        """
         ...
 
 
 def embed_rows(embedder: Embedder, images: np.ndarray, rows: np.ndarray, camids: np.ndarray,
-               batch: int, label: str = "") -> Embedding:
-    """Embed `images[rows]` batch by batch; `camids` [len(rows)] belongs to the chosen rows.
+               batch: int, label: str = "", viewids: np.ndarray | None = None) -> Embedding:
+    """Embed `images[rows]` batch by batch; `camids` and `viewids` [len(rows)] belong to the chosen rows.
 
     `images` may be a memory map: no more than `batch` pictures are read at a time.
     """
     features, weights = [], []
     for start in tqdm(range(0, len(rows), batch), desc=label or embedder.name, leave=False, disable=None):
         part = slice(start, start + batch)
-        embedding = embedder.embed(np.ascontiguousarray(images[rows[part]]), camids[part])
+        views = None if viewids is None else viewids[part]
+        embedding = embedder.embed(np.ascontiguousarray(images[rows[part]]), camids[part], views)
         features.append(np.asarray(embedding.features, dtype=np.float32))
         weights.append(embedding.token_weights)
     token_weights = None if weights[0] is None else np.concatenate(weights).astype(np.float32)

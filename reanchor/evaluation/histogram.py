@@ -18,8 +18,8 @@ class ColourHistogram:
     name = "histogram"
     grid = None
 
-    def embed(self, images: np.ndarray, camids: np.ndarray) -> Embedding:
-        """Features [B, STRIPES * 128] of uint8 images [B, H, W, 3]; cameras are not used."""
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """Features [B, STRIPES * 128] of uint8 images [B, H, W, 3]; cameras and views are not used."""
         colour_BHW = _colour_bin(images)
         stripe_H = np.arange(images.shape[1]) * STRIPES // images.shape[1]
         cells = int(np.prod(BINS))

@@ -57,7 +57,8 @@ def sample_rows(query_rows: np.ndarray, pids: np.ndarray, seed: int) -> np.ndarr
 
 def _embed(embedder: Embedder, images: np.ndarray, index: np.ndarray, rows: np.ndarray, study: Study,
            config: Evaluate, label: str) -> Embedding:
-    return embed_rows(embedder, images, index, study.labels.camids[rows], config.batch, label)
+    seen = study.labels[rows]
+    return embed_rows(embedder, images, index, seen.camids, config.batch, label, seen.viewids)
 
 
 def _own(rows: np.ndarray, gallery_rows: np.ndarray) -> np.ndarray:
