@@ -130,11 +130,17 @@ def _renumber(own_Q: np.ndarray | None, keep_G: np.ndarray, queries: int) -> np.
     return np.where(own_Q >= 0, position[own_Q], -1)
 
 
+def lost_to_rule(query: Labels, gallery: Labels, rule: str, own_Q: np.ndarray | None = None) -> tuple[int, int]:
+    """(queries without a match under this camera rule, how many of them have one under "none")."""
+    own_Q = np.full(len(query.pids), -1) if own_Q is None else own_Q
+    lost_Q, free_Q = (SameIdentity.find(query, gallery, which, own_Q).matches() == 0 for which in (rule, "none"))
+    return int(lost_Q.sum()), int((lost_Q & ~free_Q).sum())
+
+
 def require_matches(query: Labels, gallery: Labels, rule: str, own_Q: np.ndarray | None = None) -> None:
     """Raise ReanchorError when no query has a match; the message says which camera rule would give some."""
-    own_Q = np.full(len(query.pids), -1) if own_Q is None else own_Q
-    if not SameIdentity.find(query, gallery, rule, own_Q).matches().any():
-        free = int((SameIdentity.find(query, gallery, "none", own_Q).matches() > 0).sum())
+    lost, free = lost_to_rule(query, gallery, rule, own_Q)
+    if lost == len(query.pids):
         remedy = (f"set evaluate.camera_rule=none, with which {free} of them have one, or give identities seen by "
                   "two cameras" if free else "no camera rule helps, since no other gallery image bears a query's "
                   "pid: check the query and gallery folders")
