@@ -137,6 +137,7 @@ def test_saga_comes_back_from_disk_without_a_text_encoder(tmp_path):
                  fuse([refined, tokens.cls, tokens.projected], [0.6, 0.3, 0.1]).detach(), atol=1e-5, rtol=1e-4)
     assert_close(torch.from_numpy(fused.token_weights), weights.detach(), atol=1e-5, rtol=1e-4)
     alone = load_embedder(tmp_path, variant="refined").embed(IMAGES, np.ones(6, np.int64)).features
+    assert np.array_equal(fused.variants["refined"], alone) and list(fused.variants) == ["refined"]  # one pass for both
     assert_close(torch.from_numpy(alone[:, :64]), torch.nn.functional.normalize(refined, dim=1).detach(),
                  atol=1e-5, rtol=1e-4)
     with pytest.raises(ReanchorError, match="variant: got 'other'"):

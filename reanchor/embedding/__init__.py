@@ -17,8 +17,8 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused") -> 
     """The model in `folder`, whatever its kind.
 
     Args:
-        variant: for SAGA, which feature: "fused" (weights chosen on validation identities),
-            "refined" (the aggregation alone) or "cls" (global pooling alone).
+        variant: for SAGA, which feature: "fused" (weights chosen on validation identities, with "refined"
+            as a variant of the same pass), "refined" (the aggregation alone) or "cls" (global pooling alone).
 
     Raises:
         ReanchorError: when the folder holds no model or the variant is unknown.

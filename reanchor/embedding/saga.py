@@ -16,13 +16,20 @@ from reanchor.evaluation.ranking import Labels
 from reanchor.saga.anchors import DomainAnchors, FreeAnchors
 from reanchor.saga.head import SagaHead, fuse
 
+Fusion = tuple[float, float, float]  # weights of the refined feature, [CLS] and the projection
+REFINED = (1.0, 0.0, 0.0)
+
 
 class SagaEmbedder:
-    """Refined feature, [CLS] and projection, fused by weighted cosine similarities."""
+    """Refined feature, [CLS] and projection, fused by weighted cosine similarities.
 
-    def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, token_block: int,
-                 weights: tuple[float, float, float]):
+    `variants` are further weights, each giving another feature of the same pass.
+    """
+
+    def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, token_block: int, weights: Fusion,
+                 variants: dict[str, Fusion] | None = None):
         self.name, self.reid, self.token_block, self.weights = name, reid, token_block, weights
+        self.variants = variants or {}
         self.head = freeze(head).to(reid.device)
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
 
@@ -36,11 +43,12 @@ class SagaEmbedder:
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Unit features, dot product = weighted mean of cosines; token weights of the aggregation."""
         parts, weights = self.parts(images, seen_by(camids, viewids))
-        return Embedding(fuse(parts, list(self.weights)).cpu().numpy(), weights.cpu().numpy())
+        features, *others = (fuse(parts, list(own)).cpu().numpy() for own in (self.weights, *self.variants.values()))
+        return Embedding(features, weights.cpu().numpy(), dict(zip(self.variants, others, strict=True)))
 
 
 def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, token_block: int,
-              weights: tuple[float, float, float], folder: Path) -> None:
+              weights: Fusion, folder: Path) -> None:
     """Write head, its anchors as vectors [K, D], and the backbone it stands on."""
     state = {f"head.{name}": value for name, value in head.state_dict().items() if not name.startswith("anchors.")}
     state["head.anchors.anchors"] = anchors
@@ -66,6 +74,7 @@ def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
     state = load_file(folder / "weights.safetensors")
     for prefix, module in (("reid.", model), ("head.", head)):
         fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
-    weights = {"fused": tuple(values["fusion"]), "refined": (1.0, 0.0, 0.0), "cls": (0.0, 1.0, 0.0)}[variant]
+    weights = {"fused": tuple(values["fusion"]), "refined": REFINED, "cls": (0.0, 1.0, 0.0)}[variant]
     name = "saga" if variant == "fused" else f"saga_{variant}"
-    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, values["token_block"], weights)
+    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, values["token_block"], weights,
+                        {"refined": REFINED} if variant == "fused" else {})
