@@ -120,6 +120,17 @@ def test_a_pickle_with_code_is_refused(tmp_path):
         local_file(file_config(tmp_path / "evil.pt"), SIZE)
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    ([torch.zeros(2)], "it holds a list and no names"), (torch.zeros(2), "it holds a Tensor and no names"),
+    ({"model": {3: torch.zeros(2)}}, "it holds a dict and no names"),
+    ({"a": torch.zeros(2), "b": "text"}, "it holds more than tensors: b"),
+])
+def test_a_file_of_something_else_is_named(tmp_path, content, message):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ReanchorError, match=message):
+        local_file(file_config(tmp_path / "other.pt"), SIZE)
+
+
 def test_missing_file_unknown_model_and_tag_are_named(tmp_path):
     with pytest.raises(ReanchorError, match="no file at"):
         local_file(file_config(tmp_path / "absent.pt"), SIZE)

@@ -37,6 +37,7 @@ class ClipSpec:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     origin: str = ""
+    interpolation: str = ""  # of the resize at test time: bicubic, bilinear, or unknown
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer the text tower was trained with."""
