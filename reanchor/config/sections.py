@@ -222,11 +222,32 @@ class Saga:
     fusion_grid: list[float] = field([0.0, 0.1, 0.2, 0.5, 1.0, 2.0], low=0.0)
 
 
+NOTHING_IMPORTED = "conf/method/imported.yaml"  # DVC needs some file to watch where there is no checkpoint
+
+
+@dataclass
+class Imported:
+    """A model that was trained elsewhere, or in another study. 0 and auto: what the file says."""
+
+    path: str = NOTHING_IMPORTED  # CLIP-ReID's checkpoint, or a model folder of this project
+    height: int = field(0, low=0, high=1024)  # of its images
+    width: int = field(0, low=0, high=1024)
+    stride: int = field(0, low=0)
+    sie_tokens: str = field("auto", choices=("auto", "cls", "all", "none"))  # none: the table is left out
+    sie_coefficient: float = field(0.0, low=0.0)  # 0: the published one, 1 (CLIP-ReID) or 3 (TransReID's table)
+    cameras: int = field(0, low=0)  # of the SIE table's rows
+    views: int = field(0, low=0)
+    normalisation: str = field("auto", choices=("auto", "half", "imagenet", "clip"))
+    interpolation: str = field("bilinear", choices=("bilinear", "bicubic"))  # of the resize at test time
+    activation: str = field("quick_gelu", choices=("quick_gelu", "gelu"))
+    head_width: int = field(64, low=1)  # channels of an attention head
+
+
 @dataclass
 class Evaluate:
     seed: int = field(0, low=0)
     methods: list[str] = field(["histogram", "zero_shot", "baseline", "clip_reid", "saga"],
-                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga"))
+                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "imported"))
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
     bootstrap: int = field(1000, low=10)  # resamples of the query identities
     confidence: float = field(0.95, low=0.5, high=0.999)
@@ -260,6 +281,7 @@ class Params:
     prompts: Prompts = field(Prompts())
     finetune: Finetune = field(Finetune())
     saga: Saga = field(Saga())
+    imported: Imported = field(Imported())
     evaluate: Evaluate = field(Evaluate())
     report: Report = field(Report())
     runtime: Runtime = field(Runtime())
