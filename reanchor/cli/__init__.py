@@ -8,10 +8,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from reanchor.cli import import_
+from reanchor.cli import export, import_
 from reanchor.errors import ReanchorError
 
-COMMANDS: tuple[Callable, ...] = (import_.add,)
+COMMANDS: tuple[Callable, ...] = (import_.add, export.add)
 USER_ERROR = 2  # exit status
 
 
