@@ -10,6 +10,7 @@ from pathlib import Path
 
 from reanchor.config import Params, load
 from reanchor.config.checks import STREETFOLK_ROOT
+from reanchor.config.sections import NOTHING_IMPORTED
 from reanchor.errors import ReanchorError
 
 
@@ -25,6 +26,11 @@ def check_inputs(params: Params, root: Path) -> None:
     if backbone.source in ("shipped", "file") and not (root / backbone.path).is_file():
         raise ReanchorError(f"params.yaml: backbone.path: got {backbone.path!r}, which is no file; allowed: "
                             "a weight file (.pt, .bin, .safetensors), or backbone=streetfolk_pretrain")
+    imported, wanted = params.imported.path, "imported" in params.evaluate.methods
+    if wanted and (imported == NOTHING_IMPORTED or not (root / imported).exists()):
+        raise ReanchorError(f"params.yaml: imported.path: got {imported!r}, which is no model; allowed: a checkpoint "
+                            "of CLIP-ReID, or a model folder of this project (make run SET=\"method=imported "
+                            "imported.path=...\")")
     library = params.occlude.library
     if library != "drawn" and not (root / library).is_dir():
         raise ReanchorError(f"params.yaml: occlude.library: got {library!r}, which is no folder; allowed: "

@@ -76,6 +76,8 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
         ({"saga": {"frozen_slots": 17}}, ["saga.frozen_slots", "17", "16"]),
         ({"evaluate": {"methods": ["saga", "saga"]}}, ["evaluate.methods", "each once"]),
         ({"evaluate": {"methods": []}}, ["evaluate.methods", "at least one"]),
+        ({"imported": {"path": "x.pth"}}, ["imported.path", "'x.pth'", "method=imported"]),
+        ({"imported": {"path": " "}}, ["imported.path", "' '", "a checkpoint"]),
     ],
 )
 def test_settings_that_exclude_one_another_are_both_named(settings, parts):
@@ -189,6 +191,9 @@ def test_compose_writes_what_dvc_would(root, tmp_path, monkeypatch):
     assert (tmp_path / "params.yaml").read_text() == (tmp_path / "dvc.yaml").read_text()
 
 
+IMPORT = {"evaluate": {"methods": ["imported"]}, "backbone": {"source": "pretrain"}}
+
+
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
@@ -197,6 +202,8 @@ def test_compose_writes_what_dvc_would(root, tmp_path, monkeypatch):
             {"backbone": {"source": "file", "path": "none.pt"}},
             ["backbone.path", "'none.pt'", "streetfolk_pretrain"],
         ),
+        ({**IMPORT, "imported": {"path": "none.pth"}}, ["imported.path", "'none.pth'", "a model folder"]),
+        (IMPORT, ["imported.path", "conf/method/imported.yaml", "method=imported"]),
         ({"backbone": {"source": "pretrain"}, "occlude": {"library": "cuts"}}, ["occlude.library", "'cuts'"]),
     ],
 )

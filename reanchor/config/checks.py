@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from reanchor.config.sections import Params
+from reanchor.config.sections import NOTHING_IMPORTED, Params
 from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
@@ -109,4 +109,15 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 
 
-_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _evaluation)
+def _imported(params: Params) -> Iterator[str]:
+    path = params.imported.path
+    if not path.strip():
+        yield (f"imported.path: got {path!r}; allowed: a checkpoint, a model folder, or {NOTHING_IMPORTED} where "
+               "nothing is imported")
+    if path != NOTHING_IMPORTED and "imported" not in params.evaluate.methods:
+        yield (f"imported.path: got {path!r}, but evaluate.methods has no 'imported', so nothing would read it; "
+               "choose method=imported, or add 'imported' to evaluate.methods")
+
+
+_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _evaluation,
+                                                         _imported)
