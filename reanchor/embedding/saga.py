@@ -25,6 +25,7 @@ class SagaEmbedder:
         self.name, self.reid, self.token_block, self.weights = name, reid, token_block, weights
         self.head = freeze(head).to(reid.device)
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
+        self.preprocessing = reid.preprocessing
 
     @torch.inference_mode()
     def parts(self, images: np.ndarray, labels: Labels) -> tuple[list[Tensor], Tensor]:
@@ -40,8 +41,8 @@ class SagaEmbedder:
 
 
 def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, token_block: int,
-              weights: tuple[float, float, float], folder: Path) -> None:
-    """Write head, its anchors as vectors [K, D], and the backbone it stands on."""
+              weights: tuple[float, float, float], folder: Path, **more: object) -> None:
+    """Write head, its anchors as vectors [K, D], and the backbone it stands on; model.json also takes `more`."""
     state = {f"head.{name}": value for name, value in head.state_dict().items() if not name.startswith("anchors.")}
     state["head.anchors.anchors"] = anchors
     state |= {f"reid.{name}": value for name, value in reid.state_dict().items()}
@@ -51,7 +52,7 @@ def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, 
         "text_anchors": len(anchors), "domain_anchors": head.domain.count if head.domain else 0,
         "layers": len(head.refine), "heads": head.refine[0].attn.num_heads,
         "classifiers": len(head.classifiers),
-    }, settings=settings_of(reid))
+    }, settings=settings_of(reid), **more)
 
 
 def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:

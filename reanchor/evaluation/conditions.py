@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.errors import ReanchorError
+from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import JUNK, Labels
 
 DISTRACTOR = 0
@@ -36,10 +37,16 @@ class Study:
     gallery_rows: np.ndarray
     suites: list[Condition]
     junk_left_out: int = 0  # by `prepare`, already
+    interpolation: str = ""  # of the images' resize, where it is known
 
     @property
     def whole(self) -> Condition:
         return Condition("whole", "whole", 0.0, self.images, None, self.query_rows, self.query_rows)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the images were prepared."""
+        return Preprocessing(*self.images.shape[1:3], self.interpolation)
 
     def camera_rule(self, wanted: str) -> str:
         """What "auto" stands for here: the market rule, or none where all images have one camera."""
@@ -79,7 +86,8 @@ def load_study(prepared: Path, occluded: Path) -> Study:
             raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
-    return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"])
+    return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"],
+                 manifest.interpolation)
 
 
 def _suites(occluded: Path) -> list[Condition]:

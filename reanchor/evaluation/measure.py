@@ -7,6 +7,7 @@ import numpy as np
 from reanchor.config.sections import Evaluate
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
+from reanchor.evaluation.preprocessing import refuse_other_images
 from reanchor.evaluation.ranking import Labels, Ranking, rank_features, top_ranks
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
 
@@ -26,7 +27,12 @@ class Measured:
 
 
 def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate) -> Measured:
-    """Embed the gallery once and every query set, then rank the gallery for each."""
+    """Embed the gallery once and every query set, then rank the gallery for each.
+
+    Raises:
+        ReanchorError: the method reads images of another size or resize than the study's.
+    """
+    refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
     measured = Measured()
     gallery = _embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config, "gallery")
     sampled = sample_rows(study.query_rows, study.labels.pids, config.seed)
