@@ -57,7 +57,7 @@ class ClipSpec:
         Raises:
             ReanchorError: when the tower is neither open_clip's ViT with a [CLS] token nor CLIP's ResNet.
         """
-        visual = copy.deepcopy((network or self.network()).visual)
+        visual = copy.deepcopy(network.visual) if network else self.network().visual
         if isinstance(visual, ModifiedResNet):
             return CnnEncoder(visual, tuple(self.image_size), self.stride)
         if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:

@@ -43,6 +43,11 @@ class Manifest:
     def __len__(self) -> int:
         return len(self.path)
 
+    @property
+    def interpolation(self) -> str:
+        """Of the resize of test images (val, query, gallery): bicubic, which it always was, or bilinear."""
+        return self.metadata.get("interpolation_test", "bicubic")
+
     def rows(self, split: str) -> np.ndarray:
         """Row indices [n] int64 of train, val, query or gallery, ascending."""
         assert split in SPLITS, split

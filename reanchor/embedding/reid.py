@@ -12,6 +12,7 @@ from reanchor.clipreid.model import Encoded, ReidModel, retrieval_feature
 from reanchor.clipreid.store import read_reid
 from reanchor.data.augment import normalise
 from reanchor.evaluation.embedder import Embedding
+from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import Labels
 
 
@@ -23,6 +24,7 @@ class ReidEmbedder:
         self.model = freeze(model).to(device)
         encoder = model.encoder
         self.grid, self.patch, self.stride = encoder.grid, encoder.patch, encoder.stride
+        self.preprocessing = Preprocessing(*spec.image_size, spec.interpolation)
 
     def tokens(self, images: np.ndarray, labels: Labels, taps: tuple[int, ...] = ()) -> Encoded:
         """One pass over uint8 images [B, H, W, 3]; of the labels only cameras and views are read."""

@@ -32,6 +32,7 @@ class SagaEmbedder:
         self.variants = variants or {}
         self.head = freeze(head).to(reid.device)
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
+        self.preprocessing = reid.preprocessing
 
     @torch.inference_mode()
     def parts(self, images: np.ndarray, labels: Labels) -> tuple[list[Tensor], Tensor]:
@@ -48,8 +49,8 @@ class SagaEmbedder:
 
 
 def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, token_block: int,
-              weights: Fusion, folder: Path) -> None:
-    """Write head, its anchors as vectors [K, D], and the backbone it stands on."""
+              weights: Fusion, folder: Path, **more: object) -> None:
+    """Write head, its anchors as vectors [K, D], and the backbone it stands on; model.json also takes `more`."""
     state = {f"head.{name}": value for name, value in head.state_dict().items() if not name.startswith("anchors.")}
     state["head.anchors.anchors"] = anchors
     state |= {f"reid.{name}": value for name, value in reid.state_dict().items()}
@@ -59,7 +60,7 @@ def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, 
         "text_anchors": len(anchors), "domain_anchors": head.domain.count if head.domain else 0,
         "layers": len(head.refine), "heads": head.refine[0].attn.num_heads,
         "classifiers": len(head.classifiers),
-    }, settings=settings_of(reid))
+    }, settings=settings_of(reid), **more)
 
 
 def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.errors import ReanchorError
+from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import CAMERA_RULES, JUNK, Labels
 
 DISTRACTOR = 0
@@ -40,10 +41,16 @@ class Study:
     kind: str = ""  # person or vehicle
     card_rule: str = "auto"  # camera rule
     galleries: int = 1  # random galleries that whole-body figures are means over
+    interpolation: str = ""  # of the images' resize, where it is known
 
     @property
     def whole(self) -> Condition:
         return Condition("whole", "whole", 0.0, self.images, None, self.query_rows, self.query_rows)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the images were prepared."""
+        return Preprocessing(*self.images.shape[1:3], self.interpolation)
 
     def camera_rule(self, wanted: str) -> str:
         """What "auto" stands for here: the card's rule; else market, or none where all images have one camera."""
@@ -83,7 +90,7 @@ def load_study(prepared: Path, occluded: Path) -> Study:
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
     return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"],
-                 **_card(manifest.metadata, prepared / "manifest.parquet"))
+                 interpolation=manifest.interpolation, **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 
 def _card(metadata: dict[str, str], path: Path) -> dict:

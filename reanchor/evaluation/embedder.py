@@ -32,7 +32,8 @@ class Embedder(Protocol):
     """A method at test time. `grid` is (rows, cols) of patch tokens, None where there are none.
 
     An embedder with overlapping patches also has the attributes `patch` and `stride`
-    (pixels of the image it is given); without them patches tile the image.
+    (pixels of the image it is given); without them patches tile the image. One that reads images of
+    one kind only has the attribute `preprocessing`.
     """
 
     name: str

@@ -9,6 +9,7 @@ from reanchor.config.sections import Evaluate
 from reanchor.evaluation.conditions import DISTRACTOR, Condition, Study
 from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
 from reanchor.evaluation.memory import MemoryPlan, plan_memory
+from reanchor.evaluation.preprocessing import refuse_other_images
 from reanchor.evaluation.ranker import Ranker, Side
 from reanchor.evaluation.ranking import Ranking
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
@@ -32,8 +33,10 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
     """Embed the gallery once and every query set, then rank the gallery for each; {row of the tables: outcome}.
 
     Raises:
-        ReanchorError: when the memory budget is too small or no query has a match.
+        ReanchorError: the method reads images of another size or resize than the study's, the memory budget is
+            too small, or no query has a match.
     """
+    refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
     gallery = _embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config,
                      "gallery").rows(name)
     ranker = Ranker(study, config, _plan(gallery, study, config))

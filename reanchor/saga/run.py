@@ -44,7 +44,8 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     outcome = _phases(params, head, text, tokens, data, mark, root, watch, recorder)
     weights, figures = watch.choose(config.fusion_grid)
     with atomic_directory(out) as folder:
-        save_saga(head, head.anchors(text), reid, spec, config.token_block, weights, folder)
+        save_saga(head, head.anchors(text), reid, spec, config.token_block, weights, folder,
+                  config={"prepare": asdict(params.prepare), "saga": asdict(config)})
     fusion = dict(zip(("fusion_refined", "fusion_cls", "fusion_projected"), weights, strict=True))
     return {**outcome.figures(), **figures, **fusion, "selection": RULE}
 

@@ -30,10 +30,7 @@ def export_model(folder: Path, form: str, out: Path, clip_folder: Path | None = 
         ReanchorError: no fine-tuned model there, no or another CLIP's text tower, or a file name that does not fit.
     """
     _check_names(form, out, clip_folder)
-    if (kind := verified(folder)["kind"]) != "reid":
-        raise ReanchorError(f"{folder}: got a model of kind {kind!r}, which these files have no names for; allowed: a "
-                            "fine-tuned one (kind 'reid'), such as models/finetune/clip_reid")
-    model, spec, _ = read_reid(folder)
+    _, (model, spec, _) = verified(folder, ("reid",), read_reid)
     if form == "clip-reid":
         state, notes = authors_state(model, folder), authors_notes(model, spec)
     else:

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -15,6 +17,7 @@ from reanchor.files import atomic_directory
 from reanchor.weights.outcome import Outcome
 
 KINDS = ("clip", "reid", "saga")  # of model.json
+T = TypeVar("T")
 
 
 def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
@@ -28,7 +31,7 @@ def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
     if given:
         raise ReanchorError(f"{source}: got imported.{given[0]} {getattr(config, given[0])} for a model folder, whose "
                             "model.json says all of it; leave it out, it is for checkpoints")
-    values = verified(source)
+    values, _ = verified(source)
     outcome = Outcome("weights.safetensors", "used", _tensors(source), f"kind {values['kind']}, copied as it is")
     values["imported"] = {"source": source.resolve().name, "parts": [dataclasses.asdict(outcome)]}
     with atomic_directory(out) as folder:
@@ -37,22 +40,22 @@ def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
     return [outcome]
 
 
-def verified(folder: Path) -> dict:
-    """model.json of a folder whose weights load.
+def verified(folder: Path, kinds: tuple[str, ...] = KINDS, read: Callable[[Path], T] = load_embedder
+             ) -> tuple[dict, T]:
+    """model.json of a folder of one of these kinds, and what `read` makes of it.
 
     Raises:
         ReanchorError: no model, another kind, or weights that are absent, damaged or do not fit.
     """
-    remedy = f"allowed: a folder with model.json and weights.safetensors of kind {', '.join(KINDS)}, as stages write it"
+    remedy = f"allowed: a folder with model.json and weights.safetensors of kind {', '.join(kinds)}, as stages write it"
     try:
         values = read_model_json(folder)
-        if values["kind"] not in KINDS:
+        if values["kind"] not in kinds:
             raise ReanchorError(f"{folder}/model.json: got kind {values['kind']!r}; {remedy}")
-        load_embedder(folder)
+        return values, read(folder)
     except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
         raise ReanchorError(f"{folder}: not a whole model ({reason}); {remedy}") from error
-    return values
 
 
 def _tensors(folder: Path) -> int:
