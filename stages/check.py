@@ -10,7 +10,6 @@ from pathlib import Path
 
 from reanchor.config import Params, load
 from reanchor.config.checks import STREETFOLK_ROOT
-from reanchor.data.cards import CARDS, require_usable_card
 from reanchor.errors import ReanchorError
 
 
@@ -34,6 +33,8 @@ def check_inputs(params: Params, root: Path) -> None:
 
 def check_dataset(params: Params) -> None:
     """Raise ReanchorError where the dataset's card forbids what the settings ask for."""
+    from reanchor.data.cards import CARDS, require_usable_card  # loads numpy, which the flows go without
+
     card = CARDS[params.prepare.card]
     require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)
     finetune = params.finetune
