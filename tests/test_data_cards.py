@@ -50,6 +50,15 @@ def test_every_card_is_whole_and_can_be_configured():
     assert {name: card.galleries for name, card in CARDS.items() if card.galleries > 1} == {"vehicleid": 10}
 
 
+def test_the_documentation_names_every_dataset_with_its_counts(root):
+    rows = [line for line in (root / "docs/datasets.md").read_text().splitlines() if line.startswith("| `")]
+    for name, card in CARDS.items():
+        row = [line for line in rows if f"`{name}`" in line.split("|")[1]]
+        assert len(row) == (name != "none"), name
+        for split in (split for split in card.splits if f"{split}_images" in card.counts):
+            assert f"{card.counts[f'{split}_images']:,}" in row[0], (name, split)
+
+
 def test_counts_add_up_to_published_totals():
     def total(name):
         return sum(CARDS[name].counts[f"{split}_images"] for split in ("train", "query", "gallery"))

@@ -224,7 +224,7 @@ def test_the_smallest_budget_gives_the_same_figures(tmp_path):
 
 
 def test_nothing_is_written_when_memory_does_not_suffice(tmp_path):
-    with pytest.raises(ReanchorError, match="evaluate.memory_mb"):
+    with pytest.raises(ReanchorError, match=r"evaluate\.memory_mb"):
         run(Evaluate(memory_mb=1), make_study(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
