@@ -5,6 +5,7 @@ METHODS = {
     "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
+         "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",
          "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
 
 
