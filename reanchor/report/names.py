@@ -6,6 +6,7 @@ METHODS = {
     "imported": "Imported model",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
+         "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",
          "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
 
 
