@@ -262,6 +262,11 @@ class Nfc:
     k2: int = field(2, low=1, high=1000)  # of whose lists an item has to be among the first so many
 
 
+# CLIP-ReID's Table 11: before_last, last and projected are its pre_img, img and post_img_feature. Its own test
+# feature, last+projected, is always judged; after_neck is the same behind the BN necks.
+FEATURES = ("before_last", "last", "projected", "last+before_last", "before_last+last+projected", "after_neck")
+
+
 @dataclass
 class Evaluate:
     seed: int = field(0, low=0)
@@ -269,6 +274,7 @@ class Evaluate:
                                choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "imported"))
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
     distance: str = field("cosine", choices=("cosine", "euclidean"))  # euclidean: squared
+    features: list[str] = field([], choices=FEATURES)  # rows beside CLIP-ReID's own test feature
     rerank: Rerank = field(Rerank())
     nfc: Nfc = field(Nfc())
     memory_mb: int = field(1024, low=1)  # for features and blocks of distances while ranking

@@ -1,5 +1,6 @@
 """Trained models at test time: images in, unit features (and token weights) out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from reanchor.clip.model import read_model_json
@@ -13,12 +14,14 @@ __all__ = ["VARIANTS", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 VARIANTS = ("fused", "refined", "cls")
 
 
-def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused") -> ReidEmbedder | SagaEmbedder:
+def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused",
+                  features: Sequence[str] = ()) -> ReidEmbedder | SagaEmbedder:
     """The model in `folder`, whatever its kind.
 
     Args:
         variant: for SAGA, which feature: "fused" (weights chosen on validation identities, with "refined"
             as a variant of the same pass), "refined" (the aggregation alone) or "cls" (global pooling alone).
+        features: for fine-tuned models, further features of the same pass (`evaluate.features`).
 
     Raises:
         ReanchorError: when the folder holds no model or the variant is unknown.
@@ -29,5 +32,5 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused") -> 
     if kind == "clip":
         return load_zero_shot(Path(folder), device)
     if kind == "reid":
-        return load_reid(Path(folder), device)
+        return load_reid(Path(folder), device, features)
     return load_saga(Path(folder), device, variant)

@@ -1,7 +1,7 @@
 """Evaluate methods under all conditions and write everything the report shows."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +23,21 @@ MODELS = {"zero_shot": "backbone", "baseline": "finetune/baseline", "clip_reid":
           "imported": "imported"}
 
 
-def method_factories(methods: list[str], models: Path, device: str) -> dict[str, EmbedderFactory]:
+def method_factories(methods: list[str], models: Path, device: str, features: Sequence[str] = ()
+                     ) -> dict[str, EmbedderFactory]:
     """Method -> function that loads its embedder, in the order of `methods`.
 
-    Models are loaded one at a time, when their turn comes.
+    Models are loaded one at a time, when their turn comes. `features`: see `load_embedder`.
     """
-    return {method: ColourHistogram if method == "histogram" else _loader(models / MODELS[method], device)
+    return {method: ColourHistogram if method == "histogram" else _loader(models / MODELS[method], device, features)
             for method in methods}
 
 
-def _loader(folder: Path, device: str) -> EmbedderFactory:
+def _loader(folder: Path, device: str, features: Sequence[str]) -> EmbedderFactory:
     def load() -> Embedder:
         from reanchor.embedding import load_embedder
 
-        return load_embedder(folder, device)
+        return load_embedder(folder, device, features=features)
 
     return load
 

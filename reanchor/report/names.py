@@ -11,7 +11,10 @@ KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distract
 
 
 def method(key: str) -> str:
-    return METHODS.get(key, key)
+    if key in METHODS:
+        return METHODS[key]
+    model = next((name for name in METHODS if key.startswith(f"{name}_")), "")
+    return f"{METHODS[model]}, {key.removeprefix(f'{model}_')}" if model else key  # a variant: another feature
 
 
 def condition(key: str) -> str:
