@@ -49,15 +49,25 @@ def contrast(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def test_side_rows_count_cameras_first_and_views_second():
     both = SideInformation(SideSettings("both", cameras=3, views=4), width=5)
     assert both.table.shape == (12, 5)
-    assert both.index(np.array([1, 2, 3]), np.array([0, 3, 1])).tolist() == [0, 7, 9]
+    assert both.index(np.array([1, 2, 3]), np.array([1, 4, 2])).tolist() == [0, 7, 9]
     assert SideInformation(SideSettings("camera", 3, 4), 5).index(np.array([3, 1])).tolist() == [2, 0]
-    assert SideInformation(SideSettings("view", 3, 4), 5).index(np.array([9]), np.array([3])).tolist() == [3]
+    assert SideInformation(SideSettings("view", 3, 4), 5).index(np.array([9]), np.array([4])).tolist() == [3]
+
+
+def test_an_unknown_view_adds_nothing():
+    side = SideInformation(SideSettings("both", 3, 4), 5)
+    side.initialise(Generator().manual_seed(0))
+    index = side.index(np.array([2, 2]), np.array([0, 1]))
+    assert index.tolist() == [-1, 4]
+    added = side(index)
+    assert not added[0].any() and torch.equal(added[1], side.table[4])
+    assert side.index(np.array([3])).tolist() == [-1]
 
 
 @pytest.mark.parametrize(("kind", "camids", "viewids", "message"), [
     ("camera", [1, 4], None, r"camera 4 has no embedding, allowed are 1 to 3 .*finetune.sie=none"),
     ("camera", [0], None, r"camera 0 has no embedding"),
-    ("both", [1], [4], r"view 4 has no embedding, allowed are 0 to 3"),
+    ("both", [1], [5], r"view 5 has no embedding, allowed are 0 to 4"),
 ])
 def test_a_camera_or_view_without_embedding_is_named(kind, camids, viewids, message):
     side = SideInformation(SideSettings(kind, 3, 4), 5)

@@ -1,5 +1,6 @@
 """Every preset of CLIP-ReID's tables: it composes, it is documented, and it trains two steps on Streetfolk."""
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -10,11 +11,13 @@ from omegaconf import OmegaConf
 
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.clip.pretrain import blank_clip
+from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.prompts import train_prompts
-from reanchor.clipreid.train import train_stage2
+from reanchor.clipreid.train import build_model, train_stage2
 from reanchor.config import Params, from_mapping
-from reanchor.data import prepare
+from reanchor.data import Manifest, prepare
 from reanchor.embedding import load_embedder
+from reanchor.errors import ReanchorError
 from reanchor.occlusion import make_occluded
 from reanchor.streetfolk import render_dataset, vocabulary
 from stages.compose import composition
@@ -54,6 +57,9 @@ def street(tmp_path_factory) -> Path:
     root, params = tmp_path_factory.mktemp("street"), settings("small", "none")
     render_dataset(params.render, root / params.prepare.root, processes=1)
     prepare(params.prepare, root / "data/prepared", processes=1, workspace=root)
+    manifest = Manifest.read(root / "data/prepared/manifest.parquet")
+    views = np.arange(len(manifest), dtype=np.int32) % 4  # three views and images without one, as in VeRi-776
+    dataclasses.replace(manifest, viewid=views).write(root / "data/prepared/manifest.parquet")
     make_occluded(params.occlude, root / "data/prepared", root / "data/occluded", processes=1)
     return root
 
@@ -85,10 +91,11 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
     expected = {name for name in ("i2tce", "i2t", "t2i") if getattr(getattr(params.finetune, model), name)}
     assert bool(expected) == (model == "clip_reid")
     assert expected == {"i2tce", "i2t", "t2i"} & set(steps.rows[-1])
-    features = load_embedder(out).embed(np.zeros((2, *SIZE, 3), np.uint8), np.array([1, 6])).features
+    black = np.zeros((2, *SIZE, 3), np.uint8)
+    features = load_embedder(out).embed(black, np.array([1, 6]), np.array([1, 2])).features
     assert np.isfinite(features).all()
     same = np.array_equal(features[0], features[1])
-    assert same == (params.finetune.sie in ("none", "view"))  # black pictures: only the camera tells them apart
+    assert same == (params.finetune.sie == "none")  # black pictures: only camera and view tell them apart
 
 
 def test_every_preset_is_documented_and_every_command_composes():
@@ -103,3 +110,11 @@ def test_every_preset_is_documented_and_every_command_composes():
 
 def test_spec_of_a_blank_clip_is_complete():
     assert isinstance(backbone("small", settings("small", "none")).spec, ClipSpec)
+
+
+def test_views_are_asked_for_only_where_images_tell_them(street):
+    params = settings("clip_reid_vit", "sie_view")
+    data = TrainingImages.open(street / "data/prepared")
+    data.views = np.zeros_like(data.views)
+    with pytest.raises(ReanchorError, match=r"finetune.sie: got 'view', but the images tell no view.*none or camera"):
+        build_model(backbone("clip_reid_vit", params), data, params, params.finetune.clip_reid)

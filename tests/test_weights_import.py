@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from authors_files import TINY, golden_checkpoint, resnet_checkpoint, vit_checkpoint, write
@@ -156,7 +157,7 @@ def test_sie_rows_are_cameras_times_views(tmp_path, rows, settings, kind, last):
     model, _, _ = brought_in(state, tmp_path, **TINY, **settings)
     side = model.side.settings
     assert (side.kind, side.cameras * side.views, side.tokens, side.coefficient) == (kind, rows, "cls", 1.0)
-    assert model.side.index([side.cameras], [side.views - 1]).tolist() == [last]
+    assert model.side.index(np.array([side.cameras]), np.array([side.views])).tolist() == [last]
     assert torch.equal(model.side.table.data, state["cv_embed"])
 
 

@@ -25,7 +25,7 @@ class TrainingImages:
     rows: np.ndarray  # int64 [n] rows of `images`
     labels: np.ndarray  # int64 [n] 0-based identities
     cameras: np.ndarray  # int64 [n] camids, 1-based
-    views: np.ndarray  # int64 [n] viewids, 0-based
+    views: np.ndarray  # int64 [n] viewids, 1-based; 0: unknown
     occluded: np.ndarray | None = None  # uint8 [M, H, W, 3]: OGor copies
     occluded_of: np.ndarray | None = None  # int64 [n]: index into `occluded`, -1 where there is none
     interpolation: str = ""  # of the dataset's test images
@@ -68,8 +68,8 @@ class TrainingImages:
 
     @property
     def view_count(self) -> int:
-        """One more than the highest view number."""
-        return int(self.views.max()) + 1
+        """The highest view number."""
+        return int(self.views.max())
 
     def take(self, chosen: np.ndarray, occluded: float, generator: Generator) -> np.ndarray:
         """uint8 [B, H, W, 3]; an image that has an occluded copy is replaced by it with this chance."""

@@ -18,7 +18,7 @@ class SideSettings:
 
     kind: str  # camera, view or both
     cameras: int  # camids are 1 .. cameras
-    views: int  # viewids are 0 .. views - 1
+    views: int  # viewids are 1 .. views, 0 where unknown
     coefficient: float = 1.0
     tokens: str = "cls"  # cls (CLIP-ReID) or all (TransReID)
 
@@ -46,31 +46,31 @@ class SideInformation(nn.Module):
             nn.init.trunc_normal_(self.table, std=0.02, generator=generator)
 
     def index(self, camids: np.ndarray, viewids: np.ndarray | None = None) -> Tensor:
-        """Rows of the table for 1-based camids [B] and 0-based viewids [B].
+        """Rows of the table for 1-based camids and viewids [B]; -1 where the view is unknown (0).
 
-        A pair's row is camera * views + view, as in the authors' code.
+        A pair's row is camera * views + view, both counted from 0 there, as in the authors' code.
 
         Raises:
             ReanchorError: a camera or view without a learned embedding.
         """
         kind, cameras, views = self.settings.kind, self.settings.cameras, self.settings.views
-        camera = _known(camids, 1, cameras, "camera") if kind != "view" else 0
+        camera = _known(camids, 1, cameras, "camera") - 1 if kind != "view" else 0
         if kind == "camera":
             return torch.as_tensor(camera)
-        view = _known(np.zeros_like(camids) if viewids is None else viewids, 0, views, "view")
-        return torch.as_tensor(camera * views + view)
+        view = _known(np.zeros_like(camids) if viewids is None else viewids, 0, views, "view") - 1
+        return torch.as_tensor(np.where(view >= 0, camera * views + view, -1))
 
     def forward(self, index: Tensor) -> Tensor:
-        """What the encoder adds: [B, D] to [CLS], [B, 1, D] to every token."""
-        side = self.settings.coefficient * self.table[index]
+        """What the encoder adds: [B, D] to [CLS], [B, 1, D] to every token; nothing for row -1."""
+        side = self.settings.coefficient * self.table[index.clamp(min=0)] * (index >= 0).unsqueeze(1)
         return side if self.settings.tokens == "cls" else side.unsqueeze(1)
 
 
-def _known(numbers: np.ndarray, first: int, count: int, what: str) -> np.ndarray:
-    numbers = np.asarray(numbers, dtype=np.int64) - first
-    strange = numbers[(numbers < 0) | (numbers >= count)]
+def _known(numbers: np.ndarray, first: int, last: int, what: str) -> np.ndarray:
+    numbers = np.asarray(numbers, dtype=np.int64)
+    strange = numbers[(numbers < first) | (numbers > last)]
     if len(strange):
-        raise ReanchorError(f"finetune.sie: {what} {strange.min() + first} has no embedding, allowed are {first} to "
-                            f"{count - 1 + first} (those of the training images); set finetune.sie=none, or "
+        raise ReanchorError(f"finetune.sie: {what} {strange.min()} has no embedding, allowed are {first} to "
+                            f"{last} (those of the training images); set finetune.sie=none, or "
                             "imported.sie_tokens=none for an imported model")
     return numbers

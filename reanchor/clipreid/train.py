@@ -17,6 +17,7 @@ from reanchor.clipreid.store import save_reid
 from reanchor.clipreid.texts import open_texts
 from reanchor.config.sections import LossWeights, Params
 from reanchor.data.augment import normalise
+from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import Labels
 from reanchor.files import atomic_directory
 from reanchor.training import checkpoint
@@ -60,6 +61,9 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
     torch.manual_seed(config.seed)
     side = None
     if config.sie != "none":
+        if config.sie != "camera" and not data.view_count:
+            raise ReanchorError(f"finetune.sie: got {config.sie!r}, but the images tell no view (viewid 0); allowed: "
+                                "none or camera, or a dataset with views, such as VeRi-776")
         side = SideSettings(config.sie, data.camera_count, data.view_count, config.sie_coefficient, config.sie_tokens)
     model = ReidModel(clip.image_encoder(), data.identities, side, config.token_block if weights.token else 0)
     model.initialise(Generator().manual_seed(config.seed))

@@ -40,7 +40,7 @@ class Embedder(Protocol):
     grid: tuple[int, int] | None
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
-        """Embed uint8 RGB images [B, H, W, 3] seen by cameras [B] (1-based) from views [B] (0-based).
+        """Embed uint8 RGB images [B, H, W, 3] seen by cameras [B] (1-based) from views [B] (1-based, 0: unknown).
 
         None for `viewids`: the dataset tells no view. Most methods read neither.
         """
