@@ -18,6 +18,7 @@ from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
 from reanchor.saga.head import SagaHead, anchor_shares
 from reanchor.saga.losses import anchor_triplet, stage3_losses
 from reanchor.saga.refine import RefineBlock
+from reanchor.saga.train import head_groups
 from reanchor.training.schedule import warmup_then
 
 NAMES = {"text_anchor.ctx_main": "anchors.learnable", "text_anchor.ctx_parts": "anchors.parts",
@@ -167,12 +168,29 @@ def test_stage3_losses_and_gradients_agree():
     for name, theirs, weight in (("id", "xent", 1), ("triplet", "tri", 1), ("anchor_diversity", "ldiv", 0.05),
                                  ("classifier_diversity", "lclsdiv", 0.5), ("loss", "total", 1)):
         assert_close(weight * terms[name], want[theirs], atol=1e-5, rtol=1e-5, check_dtype=False)
-    for parameter, name in ((head.neck.weight, "bn.weight"), (head.anchors.learnable, "text_anchor.ctx_main"),
-                            (head.anchors.projection.weight, "text_anchor.proj.weight"),
-                            (head.classifiers[0].weight, "classifiers.0.weight"),
-                            (head.refine[0][1].norm_kv.weight, "refine.layers.1.norm_kv.weight"),
-                            (head.domain.generate[0].bias, "domain_anchor.anchor_gen.0.bias")):
+    for parameter, name in named(head):
         assert_close(parameter.grad, want[f"g:{name}"], **GRADIENT)
+
+
+def test_the_first_optimiser_step_agrees():
+    want, main = golden("E_saga_losses"), golden("E_saga_main")
+    head = main_head(main)[0]
+    config = Saga(classifiers=4, classifier_lr_factor=1.0, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(head_groups(head, 0.1 * 3.5e-4, config), weight_decay=config.weight_decay)
+    for parameter, name in named(head):
+        parameter.grad = want[f"g:{name}"].clone()
+    optimizer.step()
+    for parameter, name in named(head):
+        assert_close(parameter.data, want[f"a:{name}"], atol=1e-7, rtol=1e-6)
+
+
+def named(head: SagaHead) -> list[tuple[nn.Parameter, str]]:
+    """Parameters whose golden gradients there are."""
+    return [(head.neck.weight, "bn.weight"), (head.anchors.learnable, "text_anchor.ctx_main"),
+            (head.anchors.projection.weight, "text_anchor.proj.weight"),
+            (head.classifiers[0].weight, "classifiers.0.weight"),
+            (head.refine[0][1].norm_kv.weight, "refine.layers.1.norm_kv.weight"),
+            (head.domain.generate[0].bias, "domain_anchor.anchor_gen.0.bias")]
 
 
 def test_phrase_context_agrees():
