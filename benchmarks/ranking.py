@@ -1,6 +1,7 @@
 """Ranking metrics against a plain loop over queries, at Market-1501's size, in one process.
 
     python -m benchmarks.ranking [--repeats 5] [--queries 3368] [--gallery 15913]
+    python -m benchmarks.ranking --msmt17     # time and peak memory at MSMT17's size, from features
 
 The loop is what the field's evaluators do: sort the whole gallery of each query, drop what the
 camera rule drops, read the metrics off the sorted matches. Both sides start from the same
@@ -8,12 +9,17 @@ float32 distance matrix and must return equal values.
 """
 
 import argparse
+import resource
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from reanchor.evaluation.ranking import Labels, Ranking, rank_distances
+from reanchor.config.sections import Evaluate
+from reanchor.evaluation.memory import plan_memory
+from reanchor.evaluation.ranking import Labels, Ranking, rank_distances, rank_features
+
+MSMT17 = {"queries": 11_659, "gallery": 82_161, "identities": 3060, "cameras": 15, "width": 1280}
 
 
 def plain_loop(distance_QG: np.ndarray, query: Labels, gallery: Labels, sort: str) -> Ranking:
@@ -66,6 +72,29 @@ def difference(a: Ranking, b: Ranking) -> float:
     return float(np.nanmax(np.abs(values[0] - values[1])))
 
 
+def msmt17() -> None:
+    """Rank random features of MSMT17's size in blocks sized by the default memory budget; print the costs."""
+    rng = np.random.default_rng(0)
+    sides = [unit_features(rng, MSMT17[side], MSMT17["width"]) for side in ("queries", "gallery")]
+    labels = [Labels(rng.integers(1, MSMT17["identities"] + 1, len(side)),
+                     rng.integers(1, MSMT17["cameras"] + 1, len(side))) for side in sides]
+    plan = plan_memory(Evaluate(), MSMT17["queries"], MSMT17["gallery"], [MSMT17["width"]])
+    start = time.perf_counter()
+    ranking = rank_features(*sides, *labels, memory=plan.plain)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(plan.sentence())
+    print(f"{MSMT17['queries']} queries x {MSMT17['gallery']} gallery, {MSMT17['width']} dimensions: {seconds:.1f} s, "
+          f"peak memory of the process {peak:.2f} GB, mAP {ranking.metrics()['mAP']:.3f} of random features")
+
+
+def unit_features(rng: np.random.Generator, count: int, width: int) -> np.ndarray:
+    """Random unit vectors, float32 [count, width], made in place."""
+    features = rng.standard_normal((count, width), dtype=np.float32)
+    features /= np.sqrt(np.einsum("nd,nd->n", features, features))[:, None]
+    return features
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -73,7 +102,10 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=3368)
     parser.add_argument("--gallery", type=int, default=15913)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--msmt17", action="store_true", help="MSMT17's size instead, from features")
     options = parser.parse_args()
+    if options.msmt17:
+        return msmt17()
     distances, query, gallery = problem(options.queries, options.gallery)
     contenders = {
         "loop, stable argsort": lambda: plain_loop(distances, query, gallery, "stable"),

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from reanchor.config import Params, load
 from reanchor.config.checks import STREETFOLK_ROOT
+from reanchor.config.sections import NOTHING_IMPORTED
 from reanchor.errors import ReanchorError
 
 
 def check_inputs(params: Params, root: Path) -> None:
-    """Raise ReanchorError for the first input of the user's that does not exist."""
+    """Raise ReanchorError for the first input of the user's that does not exist or cannot be used so."""
+    check_dataset(params)
     rendered = params.render.enabled and params.prepare.root == STREETFOLK_ROOT
     if not rendered and not (root / params.prepare.root).exists():
         raise ReanchorError(f"params.yaml: prepare.root: got {params.prepare.root!r}, which does not exist; "
@@ -24,10 +26,31 @@ def check_inputs(params: Params, root: Path) -> None:
     if backbone.source in ("shipped", "file") and not (root / backbone.path).is_file():
         raise ReanchorError(f"params.yaml: backbone.path: got {backbone.path!r}, which is no file; allowed: "
                             "a weight file (.pt, .bin, .safetensors), or backbone=streetfolk_pretrain")
+    imported, wanted = params.imported.path, "imported" in params.evaluate.methods
+    if wanted and (imported == NOTHING_IMPORTED or not (root / imported).exists()):
+        raise ReanchorError(f"params.yaml: imported.path: got {imported!r}, which is no model; allowed: a checkpoint "
+                            "of CLIP-ReID, or a model folder of this project (make run SET=\"method=imported "
+                            "imported.path=...\")")
     library = params.occlude.library
     if library != "drawn" and not (root / library).is_dir():
         raise ReanchorError(f"params.yaml: occlude.library: got {library!r}, which is no folder; allowed: "
                             "'drawn' or a folder of CLASSn.png cut-outs")
+
+
+def check_dataset(params: Params) -> None:
+    """Raise ReanchorError where the dataset's card forbids what the settings ask for."""
+    from reanchor.data.cards import CARDS, require_usable_card  # not for whoever only imports this module
+
+    card = CARDS[params.prepare.card]
+    require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)
+    finetune = params.finetune
+    asked = {"prompts": params.prompts, "finetune.baseline": finetune.baseline,
+             "finetune.clip_reid": finetune.clip_reid, "saga": params.saga}
+    trained = [f"{name}.train" for name, section in asked.items() if section.train]
+    if card.test_only and trained:
+        raise ReanchorError(f"params.yaml: {trained[0]}: got true, but {card.title} (prepare.card {card.name!r}) has "
+                            f"no training split; allowed: false for {', '.join(trained)} (compose with "
+                            "method=zero_shot), or another dataset to train on")
 
 
 def main() -> int:

@@ -31,9 +31,11 @@ METHODS = {  # evaluated method: its weights
     "histogram": None,  # has none
     "zero_shot": "models/backbone", "baseline": "models/finetune/baseline",
     "clip_reid": "models/finetune/clip_reid", "saga": "models/saga",
+    "imported": "models/imported",
 }
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
+    "imported": ("imported",),
 }
 
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 import torch
+from archives import Archive
 from golden_files import golden, tiny_clip, tiny_resnet_clip
 from safetensors.torch import save_file
-from torch import nn
 
 from reanchor.clip.load import architecture_of, local_file, open_clip_model, shipped
 from reanchor.clip.model import Clip
@@ -18,24 +18,6 @@ from reanchor.errors import ReanchorError
 SIZE = (64, 32)
 SCALARS = {"input_resolution": torch.tensor(112), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
 SMALL = Pretrain(vision_width=32, vision_layers=2, heads=2, patch=16, text_width=32, text_layers=1, embed=16)
-
-
-class Archive(nn.Module):
-    """Scriptable, with nested names like OpenAI's own archives."""
-
-    def __init__(self, state: dict):
-        super().__init__()
-        for name, value in state.items():
-            *path, leaf = name.split(".")
-            module = self
-            for part in path:
-                if not hasattr(module, part):
-                    module.add_module(part, nn.Module())
-                module = getattr(module, part)
-            module.register_buffer(leaf, value)
-
-    def forward(self, x):
-        return x
 
 
 def feature(clip: Clip) -> torch.Tensor:
@@ -118,6 +100,17 @@ def test_a_pickle_with_code_is_refused(tmp_path):
     torch.save({"state_dict": Backbone()}, tmp_path / "evil.pt")
     with pytest.raises(ReanchorError, match="no readable checkpoint"):
         local_file(file_config(tmp_path / "evil.pt"), SIZE)
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ([torch.zeros(2)], "it holds a list and no names"), (torch.zeros(2), "it holds a Tensor and no names"),
+    ({"model": {3: torch.zeros(2)}}, "it holds a dict and no names"),
+    ({"a": torch.zeros(2), "b": "text"}, "it holds more than tensors: b"),
+])
+def test_a_file_of_something_else_is_named(tmp_path, content, message):
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(ReanchorError, match=message):
+        local_file(file_config(tmp_path / "other.pt"), SIZE)
 
 
 def test_missing_file_unknown_model_and_tag_are_named(tmp_path):

@@ -16,8 +16,10 @@ from reanchor.clipreid.finetune import finetune_job, stage2_losses, text_losses
 from reanchor.clipreid.model import ReidModel, retrieval_feature
 from reanchor.clipreid.prompts import PromptLearner, average_losses
 from reanchor.clipreid.side import SideInformation, SideSettings
+from reanchor.clipreid.store import save_reid
 from reanchor.clipreid.texts import FixedTexts, LearnedTexts
-from reanchor.config.sections import Finetune, LossWeights
+from reanchor.config.sections import FEATURES, Finetune, LossWeights
+from reanchor.embedding import load_embedder
 from reanchor.errors import ReanchorError
 from reanchor.losses import batch_hard_triplet
 
@@ -147,6 +149,24 @@ def test_features_at_test_time_are_named_parts_side_by_side(make):
     got = retrieval_feature(features, ("before_last", "projected"))
     assert_close(got, torch.cat([features["before_last"], features["projected"]], 1))
     assert_close(retrieval_feature(features), torch.cat([features["last"], features["projected"]], 1))
+
+
+def test_an_embedder_gives_every_feature_of_table_11_in_one_pass(tmp_path):
+    clip = tiny_clip()
+    model = ReidModel(clip.image_encoder(), identities=3)
+    model.neck.running_mean += 0.5
+    save_reid(model, clip.spec, "clip_reid", tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 32, 3), dtype=np.uint8)
+    rows = load_embedder(tmp_path, features=FEATURES).embed(images, np.array([1, 1])).rows("m")
+    pixels = (torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
+    parts = model.eval().encode(pixels, None).features
+    assert list(rows) == ["m", *(f"m_{name}" for name in FEATURES)]
+    for name in FEATURES[:-1]:
+        want = F.normalize(torch.cat([parts[part] for part in name.split("+")], 1), dim=1)
+        assert_close(torch.from_numpy(rows[f"m_{name}"]), want, atol=1e-5, rtol=1e-4)
+    behind = torch.cat([model.neck(parts["last"]), model.neck_projected(parts["projected"])], 1)
+    assert_close(torch.from_numpy(rows["m_after_neck"]), F.normalize(behind, dim=1), atol=1e-5, rtol=1e-4)
+    assert not np.allclose(rows["m_after_neck"], rows["m"])
 
 
 def test_the_resnet_trains_through_all_terms():

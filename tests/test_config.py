@@ -78,9 +78,14 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
         ({"backbone": {"source": "file", "path": " "}}, ["backbone.path", "file"]),
         ({"finetune": {"milestones": [50, 30]}}, ["finetune.milestones", "[50, 30]", "ascending"]),
         ({"finetune": {"epochs": 2, "warmup_epochs": 3}}, ["finetune.warmup_epochs", "3", "2"]),
+        ({"finetune": {"one_stage": True}}, ["finetune.clip_reid.i2tce", "1.0", "i2t above 0"]),
+        ({"finetune": {"baseline": {"i2tce": 0, "t2i": 0.5}}}, ["finetune.baseline.t2i", "0.5", "no text"]),
+        ({"backbone": {"source": "open_clip", "model": "RN50"}}, ["saga.train", "RN50", "method=clip_reid"]),
         ({"saga": {"frozen_slots": 17}}, ["saga.frozen_slots", "17", "16"]),
         ({"evaluate": {"methods": ["saga", "saga"]}}, ["evaluate.methods", "each once"]),
         ({"evaluate": {"methods": []}}, ["evaluate.methods", "at least one"]),
+        ({"imported": {"path": "x.pth"}}, ["imported.path", "'x.pth'", "method=imported"]),
+        ({"imported": {"path": " "}}, ["imported.path", "' '", "a checkpoint"]),
     ],
 )
 def test_settings_that_exclude_one_another_are_both_named(settings, parts):
@@ -133,9 +138,11 @@ def test_every_option_composes_to_all_settings_and_no_more(root):
         "train",
         "evaluate",
         "profile",
+        "ablation",
     }
     for option in options:
-        composed = OmegaConf.to_container(OmegaConf.create(composition(root, [option])))
+        further = ["method=clip_reid"] if option == "backbone=openai_rn50" else []  # SAGA needs a ViT
+        composed = OmegaConf.to_container(OmegaConf.create(composition(root, [option, *further])))
         assert set(flatten(composed)) == set(flatten(Params())), option
 
 
@@ -192,6 +199,9 @@ def test_compose_writes_what_dvc_would(root, tmp_path, monkeypatch):
     assert (tmp_path / "params.yaml").read_text() == (tmp_path / "dvc.yaml").read_text()
 
 
+IMPORT = {"evaluate": {"methods": ["imported"]}, "backbone": {"source": "pretrain"}}
+
+
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
@@ -200,6 +210,8 @@ def test_compose_writes_what_dvc_would(root, tmp_path, monkeypatch):
             {"backbone": {"source": "file", "path": "none.pt"}},
             ["backbone.path", "'none.pt'", "streetfolk_pretrain"],
         ),
+        ({**IMPORT, "imported": {"path": "none.pth"}}, ["imported.path", "'none.pth'", "a model folder"]),
+        (IMPORT, ["imported.path", "conf/method/imported.yaml", "method=imported"]),
         ({"backbone": {"source": "pretrain"}, "occlude": {"library": "cuts"}}, ["occlude.library", "'cuts'"]),
     ],
 )

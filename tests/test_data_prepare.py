@@ -12,8 +12,9 @@ from PIL import Image
 
 from reanchor.config.sections import Prepare
 from reanchor.data import ImageStore, Manifest, prepare, validation_rows
+from reanchor.data.cards import CARDS
 from reanchor.data.split import held_out_pids
-from reanchor.data.statistics import CARDS, compare
+from reanchor.data.statistics import compare
 from reanchor.errors import ReanchorError
 
 SETTINGS = {"height": 24, "width": 12, "validation_share": 0.34}
@@ -53,8 +54,10 @@ def test_manifest_rows_match_their_files_and_pixels(street, tmp_path):
     manifest = Manifest.read(tmp_path / "out/manifest.parquet")
     store = ImageStore.open(tmp_path / "out/images.arrow")
     assert len(manifest) == len(store) == 38
-    assert manifest.metadata == {"name": "street", "reader": "market1501", "root": str(street),
-                                 "height": "24", "width": "12"}
+    assert manifest.metadata == {
+        "name": "street", "reader": "market1501", "root": str(street), "height": "24", "width": "12",
+        "interpolation_train": "bicubic", "interpolation_test": "bicubic", "card": "none", "kind": "person",
+        "camera_rule": "auto", "galleries": "1", "terms": "yours"}
     order = ["train", "val", "query", "gallery"]
     keys = [(order.index(split), path) for split, path in zip(manifest.split, manifest.path, strict=True)]
     assert keys == sorted(keys)
@@ -118,7 +121,7 @@ def test_a_split_too_small_is_refused(count, share, words):
 def test_statistics_say_differences_in_words(street, tmp_path):
     run(street, tmp_path / "out", card="market1501")
     statistics = json.loads((tmp_path / "out/statistics.json").read_text())
-    assert statistics["card"]["expected"] == CARDS["market1501"]
+    assert statistics["card"]["expected"] == CARDS["market1501"].counts
     assert "gallery images: 8 found, 15,913 expected (15,905 fewer)" in statistics["card"]["differences"]
     assert statistics["splits"]["train"]["images_per_identity_min_median_max"] == [4, 4.0, 4]
     assert statistics["found"]["cameras"] == 3 and statistics["masks"] is True
@@ -127,7 +130,7 @@ def test_statistics_say_differences_in_words(street, tmp_path):
 
 
 def test_market_counts_add_up():
-    card = CARDS["market1501"]
+    card = CARDS["market1501"].counts
     assert card["gallery_images"] + card["junk"] == 19_732
     assert card["gallery_images"] - card["distractors"] == 13_115
 

@@ -129,6 +129,21 @@ def test_a_query_always_leaves_a_gallery_image_to_find():
     assert not [e for e in single if e.split == "query"]
 
 
+@pytest.mark.parametrize("reader", ["folder", "csv"])
+def test_no_identity_is_in_both_halves_and_none_is_lost(tmp_path, reader):
+    rows = ["path,pid,camid"]
+    for pid in range(1, 8):
+        for name in ("a_c1.jpg", "b_c1.jpg", "c_c2.jpg"):
+            picture(tmp_path / str(pid) / name, pid)
+            rows.append(f"{pid}/{name},{pid},{name[3]}")
+    (tmp_path / "dataset.csv").write_text("\n".join(rows))
+    for seed in range(12):
+        entries = read_dataset(reader, tmp_path, seed).entries
+        by_split = {split: {e.pid for e in entries if e.split == split} for split in ("train", "query", "gallery")}
+        assert by_split["query"] == by_split["gallery"] == set(range(1, 8)) - by_split["train"]
+        assert len(by_split["train"]) == 4 and len(entries) == 21
+
+
 def test_folder_names_without_camera_among_others_are_set_aside(tmp_path):
     for pid in range(1, 5):
         picture(tmp_path / str(pid) / "a_c1.jpg", 0)

@@ -89,3 +89,39 @@ def test_a_killed_training_ends_with_the_same_weights(study):
     done = run(study, sys.executable, "-m", "stages.saga")
     assert done.returncode == 0, done.stderr
     assert digest(study / "models/saga/weights.safetensors") == before
+
+
+def test_a_model_folder_says_what_it_was_trained_with_and_on(study):
+    values = json.loads((study / "models/finetune/clip_reid/model.json").read_text())
+    assert values["spec"]["interpolation"] == "bicubic" and values["spec"]["image_size"] == [96, 48]
+    assert values["config"]["finetune"]["epochs"] == 2 and values["config"]["prompts"]["epochs"] == 2
+    assert "baseline" not in values["config"]["finetune"] and values["config"]["prepare"]["root"] == "data/streetfolk"
+    baseline = json.loads((study / "models/finetune/baseline/model.json").read_text())["config"]
+    assert set(baseline) == {"prepare", "finetune"} and baseline["finetune"]["baseline"]["i2tce"] == 0
+    assert json.loads((study / "models/saga/model.json").read_text())["config"]["saga"]["epochs_a"] == 1
+    assert json.loads((study / "models/imported/skipped.json").read_text())["reason"]
+
+
+def test_an_exported_model_is_evaluated_alike_with_nothing_trained(study):
+    """The last test of this file: it leaves another study in the folder."""
+    before = figures(study, "clip_reid")
+    reanchor = (sys.executable, "-m", "reanchor")
+    done = run(study, *reanchor, "export", "models/finetune/clip_reid", "--to", "clip-reid", "--out", "theirs.pth")
+    assert done.returncode == 0, done.stderr
+    flags = done.stdout.partition("import it again: ")[2].splitlines()[0].replace("-", "_").split("__")[1:]
+    settings = [f"imported.{flag.strip().replace(' ', '=')}" for flag in flags]
+    done = run(study, sys.executable, "-m", "stages.compose", "profile=smoke", "method=imported",
+               "imported.path=theirs.pth", *settings)
+    assert done.returncode == 0, done.stderr
+    assert "train: true" not in (study / "params.yaml").read_text()
+    done = run(study, "dvc", "repro", "-s", "imported", "evaluate", "report")  # not the stages that would skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert figures(study, "imported") == before
+    assert json.loads((study / "models/imported/model.json").read_text())["imported"]["source"] == "theirs.pth"
+    assert "Imported model" in (study / "reports/index.html").read_text()
+
+
+def figures(study: Path, method: str) -> dict[str, float]:
+    """What `evaluate` measured of one method, without intervals."""
+    rows = pq.read_table(study / "reports/evaluate/results.parquet").to_pylist()
+    return {f"{row['condition']}/{row['metric']}": row["value"] for row in rows if row["method"] == method}

@@ -1,5 +1,6 @@
 """Ranking metrics: hand-computed cases, a slow reference, golden numbers of CLIP-ReID's evaluator."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from reanchor.errors import ReanchorError
 from reanchor.evaluation import ranking
-from reanchor.evaluation.distance import cosine, squared_euclidean
+from reanchor.evaluation.distance import DISTANCES, block_distance, cosine, paired_distance, squared_euclidean
 from reanchor.evaluation.ranking import Labels, rank_distances, rank_features, top_ranks
 
 GOLDEN = Path(__file__).parent / "golden" / "ranking.npz"
@@ -154,8 +155,9 @@ def test_features_and_distances_rank_alike():
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     query, gallery = labels(rng.integers(1, 4, 10), [1] * 10), labels(rng.integers(-1, 4, 40), [2] * 40)
     by_distance = rank_distances(cosine(features[:10], features[10:]), query, gallery)
-    for kind in ("cosine", "squared_euclidean"):  # on the unit sphere both orders are the same
-        by_feature = rank_features(features[:10], features[10:], query, gallery, distance=kind)
+    for kind in DISTANCES:  # on the unit sphere both orders are the same
+        by_feature = rank_features(features[:10], features[10:], query, gallery, memory=1000,
+                                   measure=functools.partial(block_distance, kind=kind))
         np.testing.assert_array_equal(by_feature.ap_Q, by_distance.ap_Q)
 
 
@@ -169,3 +171,58 @@ def test_top_ranks_are_the_first_valid_items():
         dropped = (gallery.pids == -1) | ((gallery.pids == query.pids[q]) & (gallery.camids == 1))
         expected = [g for g in np.argsort(distance[q], kind="stable") if not dropped[g]]
         assert [g for g in top[q] if g >= 0] == expected
+
+
+def load(name):
+    with np.load(GOLDEN.parent / f"{name}.npz") as data:
+        return {key: data[key] for key in data.files}
+
+
+@pytest.mark.parametrize(("which", "unit"), [("norm", True), ("str_no", True), ("nonorm", False)])
+def test_golden_evaluator_from_features(which, unit):
+    """CLIP-ReID's R1_mAP_eval; its feat_norm 'no' is a non-empty string and so normalises all the same."""
+    data, want = load("ranking"), load("C_r1map")
+    sides = [data[key] / (np.linalg.norm(data[key], axis=1, keepdims=True) if unit else 1) for key in ("qf", "gf")]
+    gallery = Labels(np.where(data["g_pids"] == -1, 10**6, data["g_pids"]), data["g_camids"])
+    ranking = rank_features(*sides, Labels(data["q_pids"], data["q_camids"]), gallery,
+                            measure=functools.partial(block_distance, kind="euclidean"))
+    np.testing.assert_allclose(ranking.ap_Q[ranking.valid].mean(), want[f"mAP_{which}"], atol=1e-9)
+    np.testing.assert_allclose(ranking.cmc(50), want[f"cmc_{which}"], atol=1e-6)
+    if which == "norm":
+        np.testing.assert_allclose(squared_euclidean(*sides), want["dist_norm"], atol=1e-4)
+
+
+def test_golden_metrics_without_a_camera_rule():
+    want = load("C_mgcc_metric")
+    query, gallery = (Labels(want[key], np.zeros(len(want[key]), int)) for key in ("q_pids", "g_pids"))
+    gallery = Labels(np.where(gallery.pids == -1, 10**6, gallery.pids), gallery.camids)
+    ranking = rank_distances(-want["sim"], query, gallery, rule="none")
+    assert ranking.ap_Q[ranking.valid].mean() == pytest.approx(float(want["mAP"]), abs=1e-9)
+    assert ranking.inp_Q[ranking.valid].mean() == pytest.approx(float(want["mINP"]), abs=1e-9)
+    np.testing.assert_allclose(ranking.cmc(20), want["cmc"], atol=1e-6)
+
+
+def test_paired_distances_are_the_diagonal():
+    rng = np.random.default_rng(2)
+    a, b = rng.standard_normal((2, 9, 5)).astype(np.float32)
+    for kind, distance in DISTANCES.items():
+        np.testing.assert_allclose(paired_distance(a, b, kind), np.diag(distance(a, b)), atol=1e-5)
+    into = np.zeros((9, 12), np.float32)  # a part of a wider block
+    for distance in DISTANCES.values():
+        distance(a, b, out=into[:, 2:11])
+        np.testing.assert_array_equal(into[:, 2:11], distance(a, b))
+
+
+def test_the_rule_that_fits_is_offered():
+    query, gallery = labels([1, 2, 3], [1, 1, 1]), labels([1, 2, 9], [1, 1, 1])
+    with pytest.raises(ReanchorError, match=r"none of the 3 queries .*evaluate.camera_rule=none, with which 2 of them"):
+        rank_distances(np.ones((3, 3), np.float32), query, gallery)
+    with pytest.raises(ReanchorError, match=r"no camera rule helps.*check the query and gallery folders"):
+        rank_distances(np.ones((1, 1), np.float32), labels([3], [1]), labels([1], [2]), rule="none")
+
+
+def test_joined_rankings_average_over_all_their_queries():
+    distance = np.array([[0.0, 0.1, 0.2]], np.float32)
+    one = rank_distances(distance, labels([1], [1]), labels([1, 2, 2], [2, 2, 2]))
+    other = rank_distances(distance, labels([2], [1]), labels([1, 2, 2], [2, 2, 2]))
+    assert type(one).join([one, other]).metrics()["mAP"] == pytest.approx(100 * (1 + (1 / 2 + 2 / 3) / 2) / 2)

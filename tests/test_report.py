@@ -1,6 +1,7 @@
 """The report: words and tables from numbers, charts, and the page opened in a headless browser."""
 
 import base64
+import dataclasses
 import io
 import json
 import re
@@ -10,11 +11,13 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from evaluation_fakes import GRID, fill_workspace, make_study
+from evaluation_fakes import GRID, FakeEmbedder, fill_workspace, make_study
 from PIL import Image
 
-from reanchor.config.sections import Params
+from reanchor.config.sections import Evaluate, Nfc, Params, Rerank
 from reanchor.errors import ReanchorError
+from reanchor.evaluation.evaluate import evaluate
+from reanchor.evaluation.ranking import Labels
 from reanchor.report import names, pictures, words
 from reanchor.report.build import write_report
 from reanchor.report.charts import Series, line_chart, ticks
@@ -144,14 +147,10 @@ def test_text_table_fits_and_agrees(workspace):
     line = next(line for line in text.splitlines() if line.startswith("SAGA  "))
     assert f"{whole['value']:.1f} [{whole['low']:.1f}, {whole['high']:.1f}]" in line
     assert "Protocol: 36 queries of 12 identities, gallery of 82" in text
+    assert text.count("36 queries, gallery 82; protocol card none, camera rule market") == 3  # below each block
 
 
 def test_methods_left_out_leave_a_plain_report(workspace, tmp_path):
-    from evaluation_fakes import FakeEmbedder
-
-    from reanchor.config.sections import Evaluate
-    from reanchor.evaluation.evaluate import evaluate
-
     study = workspace[1]
     evaluate(Evaluate(bootstrap=20), study, {"zero_shot": lambda: FakeEmbedder("zero_shot", 30.0)},
              tmp_path / "reports/evaluate")
@@ -160,6 +159,25 @@ def test_methods_left_out_leave_a_plain_report(workspace, tmp_path):
     assert "No evaluated method weighs patch tokens" in page and "No training curves were recorded" in page
     assert "Both saga and clip_reid have to be among evaluate.methods" in page
     format_table(json.loads((tmp_path / "reports/summary.json").read_text()))
+
+
+def test_extras_card_and_costs_stand_with_every_table(workspace, tmp_path):
+    pids, camids = workspace[1].labels.pids, workspace[1].labels.camids.copy()
+    camids[36:][pids[36:] == 5] = 1  # gallery images of person 5: all under one camera
+    study = dataclasses.replace(workspace[1], card="market1501", labels=Labels(pids, camids))
+    config = Evaluate(bootstrap=20, rerank=Rerank(True, 5, 2, 0.3), nfc=Nfc(True))
+    evaluate(config, study, {"saga": lambda: FakeEmbedder("saga", 30.0)}, tmp_path / "reports/evaluate")
+    write_report(Params(), tmp_path, study)
+    page, summary = (tmp_path / "reports/index.html").read_text(), read_json(tmp_path / "reports/summary.json")
+    text = " ".join(format_table(summary).split())
+    note = "36 queries, gallery 82; protocol card market1501, camera rule market; checkpoints and fusion weights are " \
+           "chosen on validation identities only; test-time extras: whole-reranked: k-reciprocal re-ranking (k1 5"
+    assert text.count(note) == 3 and page.count(note) == page.count("<thead>\n<tr") == 3
+    assert "1 of 36 queries have no match under camera rule market" in text
+    for column in ("re-ranked mAP", "NFC R1"):
+        assert column in text
+    assert "Whole body, re-ranked" in page and "Whole body, NFC" in page
+    assert f">{summary['results']['saga']['whole-reranked']['mAP']['value']:.1f}<small>" in page
 
 
 def slope(first, last, low, high):

@@ -129,6 +129,9 @@ def test_saga_comes_back_from_disk_without_a_text_encoder(tmp_path, settings):
         got = embedder.embed(IMAGES, camids)
         assert_close(torch.from_numpy(got.features), feature, atol=2e-5, rtol=1e-4)
         assert_close(torch.from_numpy(got.token_weights), out.token_weights.detach(), atol=1e-5, rtol=1e-4)
+        assert list(got.variants) == (["refined"] if variant == "fused" else [])  # one pass for both
+        if variant == "fused":
+            assert_close(torch.from_numpy(got.variants["refined"]), want["refined"], atol=2e-5, rtol=1e-4)
         assert embedder.name == ("saga" if variant == "fused" else f"saga_{variant}")
     with pytest.raises(ReanchorError, match="variant: got 'other'"):
         load_embedder(tmp_path, variant="other")
@@ -147,6 +150,9 @@ def test_flip_averaging_does_not_tell_an_image_from_its_mirror_image(tmp_path):
     assert np.allclose(got.token_weights, back, atol=1e-6)
     both = plain.embed(IMAGES, camids).features + plain.embed(IMAGES[:, :, ::-1], camids).features
     assert np.allclose(got.features, both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-6)
+    both = plain.embed(IMAGES, camids).variants["refined"] + plain.embed(IMAGES[:, :, ::-1], camids).variants["refined"]
+    assert np.allclose(got.variants["refined"], both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-6)
+    assert flipped.preprocessing == plain.preprocessing
     assert (flipped.name, flipped.grid, flipped.patch, flipped.stride) == ("saga_flip", (4, 2), 16, 16)
 
 

@@ -8,9 +8,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from reanchor.cli import doctor, export, import_
 from reanchor.errors import ReanchorError
 
-COMMANDS: tuple[Callable, ...] = ()
+COMMANDS: tuple[Callable, ...] = (doctor.add, import_.add, export.add)
 USER_ERROR = 2  # exit status
 
 
@@ -25,4 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         return given.run(given)
     except ReanchorError as error:
         print(" ".join(f"reanchor {given.command}: {error}".split()), file=sys.stderr)
+        return USER_ERROR
+    except OSError as error:  # no permission, a folder where a file should be
+        print(f"reanchor {given.command}: {error.filename}: {error.strerror}", file=sys.stderr)
         return USER_ERROR

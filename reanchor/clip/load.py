@@ -18,6 +18,7 @@ from reanchor.errors import ReanchorError
 
 # Three scalars that only OpenAI's own files carry; such models use QuickGELU.
 OPENAI_SCALARS = ("input_resolution", "context_length", "vocab_size")
+CLIP_FILES = "OpenAI .pt, open_clip .bin and .safetensors that hold tensors only"
 
 
 def open_clip_model(config: Backbone, image_size: tuple[int, int]) -> Clip:
@@ -109,56 +110,71 @@ def openai_architecture(state: dict[str, Tensor]) -> dict:
     return {
         "embed_dim": state["text_projection"].shape[1],
         "quick_gelu": True,
-        "vision_cfg": _vit_sizes(state) if "visual.proj" in state else _resnet_sizes(state),
+        "vision_cfg": vision_sizes(state),
         "text_cfg": {"context_length": state["positional_embedding"].shape[0], "width": text_width,
                      "vocab_size": state["token_embedding.weight"].shape[0], "heads": text_width // 64,
-                     "layers": _numbered(state, r"transformer\.resblocks\.(\d+)\.ln_1\.weight")},
+                     "layers": numbered(state, r"transformer\.resblocks\.(\d+)\.ln_1\.weight")},
     }
+
+
+def vision_sizes(state: dict[str, Tensor]) -> dict:
+    """open_clip's vision_cfg of a tower in OpenAI's naming (`visual.` before each name), its grid taken for square."""
+    return _vit_sizes(state) if "visual.proj" in state else _resnet_sizes(state)
 
 
 def _vit_sizes(state: dict[str, Tensor]) -> dict:
     patch = state["visual.conv1.weight"].shape[-1]
     grid = round((state["visual.positional_embedding"].shape[0] - 1) ** 0.5)
     return {"image_size": patch * grid, "patch_size": patch, "width": state["visual.conv1.weight"].shape[0],
-            "layers": _numbered(state, r"visual\.transformer\.resblocks\.(\d+)\.ln_1\.weight")}
+            "layers": numbered(state, r"visual\.transformer\.resblocks\.(\d+)\.ln_1\.weight")}
 
 
 def _resnet_sizes(state: dict[str, Tensor]) -> dict:
     grid = round((state["visual.attnpool.positional_embedding"].shape[0] - 1) ** 0.5)
-    layers = [_numbered(state, rf"visual\.layer{number}\.(\d+)\.conv1\.weight") for number in (1, 2, 3, 4)]
+    layers = [numbered(state, rf"visual\.layer{number}\.(\d+)\.conv1\.weight") for number in (1, 2, 3, 4)]
     return {"image_size": 32 * grid, "width": state["visual.layer1.0.conv1.weight"].shape[0], "layers": layers,
             "patch_size": None}
 
 
-def _numbered(state: dict[str, Tensor], pattern: str) -> int:
+def numbered(state: dict[str, Tensor], pattern: str) -> int:
     """How many different numbers the group of `pattern` takes in the names."""
     return len({match[1] for name in state if (match := re.fullmatch(pattern, name))})
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
-    """A state dict from .safetensors, TorchScript, or a pickle read with `weights_only=True`."""
+def read_state(path: Path, setting: str = "backbone.path", allowed: str = CLIP_FILES) -> dict[str, Tensor]:
+    """A state dict from .safetensors, TorchScript, or a pickle read with `weights_only=True`.
+
+    It may lie under "state_dict" or "model"; `module.` of DataParallel is taken off the names.
+
+    Args:
+        setting, allowed: what a message names: where the path comes from, and what may lie there.
+
+    Raises:
+        ReanchorError: no file, or one that holds anything but named tensors.
+    """
     if not path.is_file():
-        raise ReanchorError(f"backbone.path: no file at {path}; set backbone.path to a CLIP checkpoint")
+        raise ReanchorError(f"{setting}: no file at {path}; allowed are {allowed}")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         if _is_torchscript(path):
             return dict(torch.jit.load(path, map_location="cpu").state_dict())
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return _named_tensors(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch, pickle and safetensors each raise classes of their own
-        raise _unreadable(path, error) from error
-    state = state.get("state_dict", state)
-    if not all(isinstance(value, Tensor | int | float) for value in state.values()):
-        raise _unreadable(path, ValueError("it holds more than tensors"))
-    state = {key.removeprefix("module."): torch.as_tensor(value) for key, value in state.items()}
-    return state
+        raise ReanchorError(f"{setting}: {path} is no readable checkpoint ({_first_line(error)}); "
+                            f"allowed are {allowed}") from error
 
 
-def _unreadable(path: Path, error: Exception) -> ReanchorError:
-    return ReanchorError(
-        f"backbone.path: {path} is no readable checkpoint ({_first_line(error)}); allowed are OpenAI .pt, "
-        "open_clip .bin and .safetensors that hold tensors only"
-    )
+def _named_tensors(content: object) -> dict[str, Tensor]:
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise ValueError(f"it holds a {type(content).__name__} and no names")
+    strange = [name for name, value in content.items() if not isinstance(value, Tensor | int | float)]
+    if strange:
+        raise ValueError(f"it holds more than tensors: {strange[0]}")
+    return {name.removeprefix("module."): torch.as_tensor(value) for name, value in content.items()}
 
 
 def _first_line(error: Exception) -> str:

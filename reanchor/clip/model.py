@@ -37,6 +37,7 @@ class ClipSpec:
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     origin: str = ""
+    interpolation: str = ""  # of the resize at test time: bicubic, bilinear, or unknown
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer the text tower was trained with."""
@@ -56,7 +57,7 @@ class ClipSpec:
         Raises:
             ReanchorError: when the tower is neither open_clip's ViT with a [CLS] token nor CLIP's ResNet.
         """
-        visual = copy.deepcopy((network or self.network()).visual)
+        visual = copy.deepcopy(network.visual) if network else self.network().visual
         if isinstance(visual, ModifiedResNet):
             return CnnEncoder(visual, tuple(self.image_size), self.stride)
         if not isinstance(visual, VisionTransformer) or visual.attn_pool is not None:

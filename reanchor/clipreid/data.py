@@ -28,6 +28,7 @@ class TrainingImages:
     views: np.ndarray  # int64 [n] viewids, 0-based
     occluded: np.ndarray | None = None  # uint8 [M, H, W, 3]: OGor copies
     occluded_of: np.ndarray | None = None  # int64 [n]: index into `occluded`, -1 where there is none
+    interpolation: str = ""  # of the dataset's test images
 
     @classmethod
     def open(cls, prepared: Path, occluded: Path | None = None) -> "TrainingImages":
@@ -38,12 +39,16 @@ class TrainingImages:
         """
         manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
         rows = manifest.rows("train")
+        if not len(rows):
+            raise ReanchorError(f"{prepared}: {manifest.metadata.get('card', 'the dataset')} has no training split, so "
+                                "nothing can be trained on it; compose with method=zero_shot, or train on another "
+                                "dataset")
         pids, labels = np.unique(manifest.pid[rows], return_inverse=True)
         if len(pids) < 2:
             raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "
                                 "check prepare.root, or lower prepare.validation_share")
         data = cls(store.images, rows, labels, manifest.camid[rows].astype(np.int64),
-                   manifest.viewid[rows].astype(np.int64))
+                   manifest.viewid[rows].astype(np.int64), interpolation=manifest.interpolation)
         if occluded is not None and (occluded / "train").is_dir():  # absent when occlude.train_share is 0
             copies = OccludedSet.open(occluded / "train")
             place = {int(row): number for number, row in enumerate(copies.rows)}

@@ -71,5 +71,6 @@ def _known(numbers: np.ndarray, first: int, count: int, what: str) -> np.ndarray
     strange = numbers[(numbers < 0) | (numbers >= count)]
     if len(strange):
         raise ReanchorError(f"finetune.sie: {what} {strange.min() + first} has no embedding, allowed are {first} to "
-                            f"{count - 1 + first} (those of the training images); set finetune.sie=none")
+                            f"{count - 1 + first} (those of the training images); set finetune.sie=none, or "
+                            "imported.sie_tokens=none for an imported model")
     return numbers

@@ -7,10 +7,10 @@ from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.side import SideSettings
 
 
-def save_reid(model: ReidModel, spec: ClipSpec, name: str, folder: Path) -> None:
-    """Write a fine-tuned model: weights.safetensors and model.json."""
+def save_reid(model: ReidModel, spec: ClipSpec, name: str, folder: Path, **more: object) -> None:
+    """Write a fine-tuned model: weights.safetensors and model.json, which also takes `more`."""
     save_weights(model, folder)
-    write_spec(spec, folder, kind="reid", name=name, settings=settings_of(model))
+    write_spec(spec, folder, kind="reid", name=name, settings=settings_of(model), **more)
 
 
 def read_reid(folder: Path) -> tuple[ReidModel, ClipSpec, str]:

@@ -1,6 +1,6 @@
 """One stage-2 training from the workspace's files."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +42,16 @@ def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Rec
     outcome = Trainer(job, root / f".checkpoints/finetune-{name}-{mark}.pt", mark, runtime.checkpoint_steps,
                       recorder).run()
     with atomic_directory(out) as folder:
-        save_reid(model, clip.spec, name, folder)
+        save_reid(model, replace(clip.spec, interpolation=data.interpolation), name, folder,
+                  config=trained_with(name, params, weights))
     return {**outcome.figures(), "selection": RULE}
+
+
+def trained_with(name: str, params: Params, weights: LossWeights) -> dict:
+    """The settings that shaped a model, by section; those of the other model and unread prompts are left out."""
+    finetune = {key: value for key, value in asdict(params.finetune).items() if key not in ("baseline", "clip_reid")}
+    sections = {"prepare": asdict(params.prepare), "finetune": finetune | {name: asdict(weights)}}
+    return sections | ({"prompts": asdict(params.prompts)} if weights.text else {})
 
 
 def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossWeights) -> ReidModel:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from reanchor.config.sections import Params
+from reanchor.config.sections import NOTHING_IMPORTED, Params
 from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
@@ -64,6 +64,9 @@ def _backbone(params: Params) -> Iterator[str]:
     if backbone.source == "open_clip" and not (backbone.model.strip() and backbone.tag.strip()):
         yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
                "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
+    if backbone.source == "open_clip" and backbone.model.startswith("RN") and params.saga.train:
+        yield (f"saga.train: got true with backbone.model {backbone.model!r}; allowed: false, since SAGA reads patch "
+               "tokens and a ResNet has none (choose method=clip_reid or method=baseline)")
     blocks = vision_blocks(params)
     if blocks is not None and max(params.saga.token_blocks, default=1) > blocks:
         yield (f"saga.token_blocks: got {params.saga.token_blocks}; allowed: 1 to {blocks}, "
@@ -120,5 +123,15 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 
 
+def _imported(params: Params) -> Iterator[str]:
+    path = params.imported.path
+    if not path.strip():
+        yield (f"imported.path: got {path!r}; allowed: a checkpoint, a model folder, or {NOTHING_IMPORTED} where "
+               "nothing is imported")
+    if path != NOTHING_IMPORTED and "imported" not in params.evaluate.methods:
+        yield (f"imported.path: got {path!r}, but evaluate.methods has no 'imported', so nothing would read it; "
+               "choose method=imported, or add 'imported' to evaluate.methods")
+
+
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _evaluation)
+                                                         _evaluation, _imported)

@@ -41,7 +41,7 @@ def load(path: str | Path = "params.yaml") -> Params:
 
 def from_mapping(raw: Any, source: str = "settings") -> Params:
     """Check a nested mapping of plain values (as `load` does a file's); `source` opens each message."""
-    params = _section(Params, raw, "", source)
+    params = section(Params, raw, "", source)
     check_together(params, source)
     return params
 
@@ -58,7 +58,8 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _section(kind: type, raw: Any, prefix: str, source: str) -> Any:
+def section(kind: type, raw: Any, prefix: str, source: str) -> Any:
+    """One section `prefix` from a mapping of plain values, checked by itself."""
     if not isinstance(raw, Mapping):
         where = prefix or "the whole file"
         raise ReanchorError(f"{source}: {where}: got {raw!r}; allowed: a mapping of "
@@ -86,7 +87,7 @@ def _reject_unknown(raw: Mapping, known: list[str], prefix: str, source: str) ->
 
 def _value(item: dataclasses.Field, kind: Any, raw: Any, key: str, source: str) -> Any:
     if dataclasses.is_dataclass(kind):
-        return _section(kind, raw, key, source)
+        return section(kind, raw, key, source)
     value = _typed(kind, raw, key, source)
     for element in value if isinstance(value, list) else [value]:
         _check_bounds(item.metadata, element, key, source)

@@ -44,9 +44,19 @@ class Render:
 
 @dataclass
 class Prepare:
-    reader: str = field("market1501", choices=("market1501", "folder", "csv"))
+    reader: str = field("market1501", choices=(
+        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "folder", "csv"))
     root: str = "data/streetfolk"
-    card: str = field("none", choices=("none", "market1501", "streetfolk"))  # known counts
+    card: str = field("none", choices=(  # the dataset's protocol and known counts
+        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
+        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
+        "vehicleid"))
+    test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
+    drop_distractors: bool = False  # leave pid 0 out of the gallery
+    acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back
+    interpolation_train: str = field("bicubic", choices=("bicubic", "bilinear"))
+    interpolation_test: str = field("bicubic", choices=("bicubic", "bilinear"))  # of val, query and gallery
     height: int = field(96, low=16, high=1024)
     width: int = field(48, low=8, high=1024)
     seed: int = field(0, low=0)
@@ -224,12 +234,62 @@ class Saga:
     fusion_weights: list[float] = field([], low=0.0)  # refined, [CLS], projection; empty: chosen from the grid
 
 
+NOTHING_IMPORTED = "conf/method/imported.yaml"  # DVC needs some file to watch where there is no checkpoint
+
+
+@dataclass
+class Imported:
+    """A model that was trained elsewhere, or in another study. 0 and auto: what the file says."""
+
+    path: str = NOTHING_IMPORTED  # CLIP-ReID's checkpoint, or a model folder of this project
+    height: int = field(0, low=0, high=1024)  # of its images
+    width: int = field(0, low=0, high=1024)
+    stride: int = field(0, low=0)
+    sie_tokens: str = field("auto", choices=("auto", "cls", "all", "none"))  # none: the table is left out
+    sie_coefficient: float = field(0.0, low=0.0)  # 0: the published one, 1 (CLIP-ReID) or 3 (TransReID's table)
+    cameras: int = field(0, low=0)  # of the SIE table's rows
+    views: int = field(0, low=0)
+    normalisation: str = field("auto", choices=("auto", "half", "imagenet", "clip"))
+    interpolation: str = field("bilinear", choices=("bilinear", "bicubic"))  # of the resize at test time
+    activation: str = field("quick_gelu", choices=("quick_gelu", "gelu"))
+    head_width: int = field(64, low=1)  # channels of an attention head
+
+
+@dataclass
+class Rerank:
+    """k-reciprocal re-ranking, a test-time extra."""
+
+    enabled: bool = False
+    k1: int = field(50, low=1, high=1000)  # neighbours of a reciprocal set
+    k2: int = field(15, low=1, high=1000)  # neighbours an encoding is averaged over
+    weight: float = field(0.3, low=0.0, high=1.0)  # of the plain distance; the rest is Jaccard's
+
+
+@dataclass
+class Nfc:
+    """Neighbour feature centralisation, a transductive test-time extra."""
+
+    enabled: bool = False
+    k1: int = field(2, low=1, high=1000)  # neighbours looked at
+    k2: int = field(2, low=1, high=1000)  # of whose lists an item has to be among the first so many
+
+
+# CLIP-ReID's Table 11: before_last, last and projected are its pre_img, img and post_img_feature. Its own test
+# feature, last+projected, is always judged; after_neck is the same behind the BN necks.
+FEATURES = ("before_last", "last", "projected", "last+before_last", "before_last+last+projected", "after_neck")
+
+
 @dataclass
 class Evaluate:
     seed: int = field(0, low=0)
     methods: list[str] = field(["histogram", "zero_shot", "baseline", "clip_reid", "saga"],
-                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga"))
+                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "imported"))
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
+    distance: str = field("cosine", choices=("cosine", "euclidean"))  # euclidean: squared
+    features: list[str] = field([], choices=FEATURES)  # rows beside CLIP-ReID's own test feature
+    rerank: Rerank = field(Rerank())
+    nfc: Nfc = field(Nfc())
+    memory_mb: int = field(1024, low=1)  # for features and blocks of distances while ranking
     bootstrap: int = field(1000, low=10)  # resamples of the query identities
     confidence: float = field(0.95, low=0.5, high=0.999)
     batch: int = field(256, low=1)
@@ -262,6 +322,7 @@ class Params:
     prompts: Prompts = field(Prompts())
     finetune: Finetune = field(Finetune())
     saga: Saga = field(Saga())
+    imported: Imported = field(Imported())
     evaluate: Evaluate = field(Evaluate())
     report: Report = field(Report())
     runtime: Runtime = field(Runtime())

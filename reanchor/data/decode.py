@@ -51,8 +51,11 @@ def inside(root: Path, relative: str) -> Path:
     return path
 
 
-def decode_image(path: Path, height: int, width: int, max_pixels: int) -> Decoded:
-    """Read, check, turn upright (EXIF) and resize (bicubic) one image.
+RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+def decode_image(path: Path, height: int, width: int, max_pixels: int, interpolation: str = "bicubic") -> Decoded:
+    """Read, check, turn upright (EXIF) and resize (`RESAMPLING`) one image.
 
     Raises:
         Rejected: unreadable, truncated or oversized; the size is read before any pixel.
@@ -61,7 +64,7 @@ def decode_image(path: Path, height: int, width: int, max_pixels: int) -> Decode
     image = _open(data, max_pixels)
     try:
         image = ImageOps.exif_transpose(image)
-        pixels = np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.BICUBIC))
+        pixels = np.asarray(image.convert("RGB").resize((width, height), RESAMPLING[interpolation]))
     except Exception as error:  # Pillow's decoders raise nearly any type on damaged pixels
         raise _damaged(error) from error
     return Decoded(pixels, image.width, image.height, hashlib.sha256(data).hexdigest())

@@ -72,17 +72,18 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def apply_pid_rules(listing: Listing) -> Listing:
+def apply_pid_rules(listing: Listing, junk: bool = True, distractors: bool = True) -> Listing:
     """Take junk out and reject images whose pid or name cannot stand where it does.
 
-    pid -1 is junk and belongs to no split; pid 0 is a distractor and belongs to the gallery only.
+    pid -1 is junk and belongs to no split; pid 0 is a distractor and belongs to the gallery only. In a
+    dataset without `junk` or `distractors` these pids are mistakes.
     """
     result = dataclasses.replace(listing, entries=[], rejections=list(listing.rejections), junk=[])
     seen: dict[str, str] = {}
     for entry in sorted(listing.entries, key=lambda entry: entry.path):
-        if entry.pid == JUNK_PID:
+        if entry.pid == JUNK_PID and junk:
             result.junk.append(entry.path)
-        elif problem := _problem(entry, seen):
+        elif problem := _problem(entry, seen, junk, distractors):
             result.rejections.append(Rejection(entry.path, *problem))
         else:
             seen[entry.image_id] = entry.path
@@ -90,14 +91,21 @@ def apply_pid_rules(listing: Listing) -> Listing:
     return result
 
 
-def _problem(entry: Entry, seen: dict[str, str]) -> tuple[str, str] | None:
-    if entry.pid < JUNK_PID:
-        return "bad_pid", f"pid {entry.pid}; allowed are -1 (junk), 0 (distractor) and positive numbers"
+def _problem(entry: Entry, seen: dict[str, str], junk: bool, distractors: bool) -> tuple[str, str] | None:
+    if entry.pid < DISTRACTOR_PID or (entry.pid == DISTRACTOR_PID and not distractors):
+        allowed = "-1 (junk), " * junk + "0 (distractor) and " * distractors + "positive numbers"
+        return "bad_pid", f"pid {entry.pid}; allowed here are {allowed}"
     if entry.pid == DISTRACTOR_PID and entry.split != "gallery":
         return "bad_pid", f"pid 0 marks a distractor, which belongs to the gallery, not to {entry.split}"
     if entry.image_id in seen:
         return "bad_name", f"differs from {seen[entry.image_id]} only in its suffix"
     return None
+
+
+def without_distractors(listing: Listing) -> Listing:
+    """The same listing without its pid-0 images."""
+    entries = [entry for entry in listing.entries if entry.pid != DISTRACTOR_PID]
+    return dataclasses.replace(listing, entries=entries)
 
 
 def split_by_identity(entries: list[Entry], seed: int) -> list[Entry]:

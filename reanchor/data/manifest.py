@@ -24,7 +24,8 @@ class Manifest:
     image_id (path without suffix), path (relative to the root), captions and checksum (SHA-256
     of the file) are lists of length N; pid int64, camid and viewid int32 (0: unknown), width and
     height int32 (of the file, in pixels) and split are arrays [N]. `metadata` holds name, reader,
-    root, and the stored height and width.
+    root, the stored height, width, interpolation_train and interpolation_test, and of the dataset's card
+    its name ("card"), kind, camera_rule (market, none, or auto where unknown), galleries and terms.
     """
 
     image_id: list[str]
@@ -41,6 +42,11 @@ class Manifest:
 
     def __len__(self) -> int:
         return len(self.path)
+
+    @property
+    def interpolation(self) -> str:
+        """Of the resize of test images (val, query, gallery): bicubic, which it always was, or bilinear."""
+        return self.metadata.get("interpolation_test", "bicubic")
 
     def rows(self, split: str) -> np.ndarray:
         """Row indices [n] int64 of train, val, query or gallery, ascending."""

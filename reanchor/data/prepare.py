@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.config.sections import Prepare
-from reanchor.data.listing import Listing, Rejection
+from reanchor.data.cards import CARDS, Card, require_usable_card
+from reanchor.data.listing import Listing, Rejection, without_distractors
 from reanchor.data.manifest import SPLITS, Manifest
 from reanchor.data.quarantine import (
     Checked,
     Scratch,
     check_files,
+    decode_again,
     drop_duplicates,
     drop_one_camera,
     require_few,
@@ -30,47 +32,59 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
 
     It holds manifest.parquet, images.arrow, quarantine.parquet, statistics.json and contact_sheet.png.
     `config.root` is taken relative to `workspace`. Every image is decoded and resized once,
-    `processes` at a time; the outputs' bytes do not depend on how many.
+    `processes` at a time; the outputs' bytes do not depend on how many. The dataset's card decides
+    what pids -1 and 0 mean, and that an authors' split stays whole but for unusable files.
     Returns flat metrics: images and identities of each split, captions, quarantined files by reason.
 
     Raises:
-        ReanchorError: wrong path or layout, too many bad files, too few identities, disk full.
+        ReanchorError: wrong path, layout or card, too many bad files, too few identities, disk full.
     """
-    listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed)
+    card = CARDS[config.card]
+    require_usable_card(card, config.reader, config.acknowledge_withdrawn)
+    listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed, config.test_size,
+                           junk=card.junk, distractors=card.distractors)
     has_masks = listing.masks is not None
     with atomic_directory(out) as folder:
         scratch_path = folder / "scratch.raw"
         with Scratch(scratch_path, config.height, config.width, has_masks) as scratch:
-            images, rejections = _examine(listing, scratch, config, processes)
-            images, manifest = _arrange(images, listing, config)
+            images, rejections = _examine(listing, scratch, config, card, processes)
+            images, manifest = _arrange(images, listing, config, card)
+            if config.interpolation_train != config.interpolation_test:
+                held_out = [images[row] for row in manifest.rows("val")]
+                decode_again(held_out, listing, scratch, config, processes)
             indices = [image.index for image in images]
             write_store(folder / "images.arrow", (scratch.pixels(index) for index in indices),
                         (scratch.mask(index) for index in indices) if has_masks else None, count=len(indices))
         scratch_path.unlink()
         manifest.write(folder / "manifest.parquet")
         write_quarantine(folder / "quarantine.parquet", rejections)
-        statistics = describe(listing, manifest, rejections, config.card, has_masks)
+        statistics = describe(listing, manifest, rejections, card, config.test_size, has_masks)
         write_json(folder / "statistics.json", statistics)
         write_contact_sheet(folder / "contact_sheet.png", manifest, ImageStore.open(folder / "images.arrow"))
     return _metrics(statistics)
 
 
-def _examine(listing: Listing, scratch: Scratch, config: Prepare, processes: int
+def _examine(listing: Listing, scratch: Scratch, config: Prepare, card: Card, processes: int
              ) -> tuple[list[Checked], list[Rejection]]:
     """(usable images, everything rejected so far or now)."""
-    images, unreadable = check_files(listing, scratch, config.max_pixels, processes)
-    images, duplicates = drop_duplicates(images)
-    images, one_camera = drop_one_camera(images)
-    rejections = listing.rejections + unreadable + duplicates + one_camera
+    kept = without_distractors(listing) if config.drop_distractors else listing
+    images, rejections = check_files(kept, scratch, config, processes)
+    rejections = listing.rejections + rejections
+    if not card.published:
+        for drop in (drop_duplicates, drop_one_camera):
+            images, dropped = drop(images)
+            rejections += dropped
     require_few(rejections, len(images), config)
-    require_usable(images, rejections)
+    has_train = any(entry.split == "train" for entry in listing.entries)
+    require_usable(images, rejections, train=has_train or (card.published and not card.test_only))
     return images, rejections
 
 
-def _arrange(images: list[Checked], listing: Listing, config: Prepare) -> tuple[list[Checked], Manifest]:
-    """Hold out the validation identities and sort by (split, path)."""
+def _arrange(images: list[Checked], listing: Listing, config: Prepare, card: Card
+             ) -> tuple[list[Checked], Manifest]:
+    """Hold out the validation identities, where any train, and sort by (split, path)."""
     train = [image.entry.pid for image in images if image.entry.split == "train"]
-    held_out = held_out_pids(train, config.validation_share, config.seed)
+    held_out = held_out_pids(train, config.validation_share, config.seed) if train else set()
 
     def split_of(image: Checked) -> str:
         split = image.entry.split
@@ -89,10 +103,18 @@ def _arrange(images: list[Checked], listing: Listing, config: Prepare) -> tuple[
         width=np.array([image.width for image in images], np.int32),
         height=np.array([image.height for image in images], np.int32),
         checksum=[image.checksum for image in images],
-        metadata={"name": listing.name, "reader": config.reader, "root": config.root,
-                  "height": str(config.height), "width": str(config.width)},
+        metadata=_metadata(listing, config, card),
     )
     return images, manifest
+
+
+def _metadata(listing: Listing, config: Prepare, card: Card) -> dict[str, str]:
+    """What later stages ask: where the images come from, how they were stored, by which protocol."""
+    return {"name": listing.name, "reader": config.reader, "root": config.root,
+            "height": str(config.height), "width": str(config.width),
+            "interpolation_train": config.interpolation_train, "interpolation_test": config.interpolation_test,
+            "card": card.name, "kind": card.kind, "camera_rule": card.camera_rule,
+            "galleries": str(card.galleries), "terms": card.terms}
 
 
 def _metrics(statistics: dict) -> dict:

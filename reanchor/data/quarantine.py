@@ -75,20 +75,44 @@ class Scratch:
         return np.frombuffer(data, np.uint8).reshape(shape)
 
 
-def check_files(listing: Listing, scratch: Scratch, max_pixels: int, workers: int
+def check_files(listing: Listing, scratch: Scratch, config: Prepare, workers: int
                 ) -> tuple[list[Checked], list[Rejection]]:
-    """Decode every entry into `scratch`, `workers` files at a time; results in (split, path) order.
-
-    Threads do: reading, hashing, decoding and resizing all release Python's lock.
-    """
+    """Decode every entry into `scratch`, `workers` files at a time; results in (split, path) order."""
     entries = sorted(listing.entries, key=lambda entry: (ORDER[entry.split], entry.path))
-    check = _checker(listing, scratch, max_pixels)
-    jobs = [range(start, min(start + CHUNK, len(entries))) for start in range(0, len(entries), CHUNK)]
+    by_split = {"train": config.interpolation_train}
+    decode = _decoder(listing, scratch, config.max_pixels)
+
+    def check(index: int, entry: Entry) -> Checked | Rejection:
+        return decode(index, entry, by_split.get(entry.split, config.interpolation_test))
+
+    return _run(check, list(enumerate(entries)), workers)
+
+
+def decode_again(images: list[Checked], listing: Listing, scratch: Scratch, config: Prepare, workers: int) -> None:
+    """Resize held-out training images as test images are.
+
+    They are chosen only after every file was checked, when they lie in `scratch` as training images.
+
+    Raises:
+        ReanchorError: a file changed since it was checked.
+    """
+    decode = _decoder(listing, scratch, config.max_pixels)
+    _, rejections = _run(lambda index, entry: decode(index, entry, config.interpolation_test),
+                         [(image.index, image.entry) for image in images], workers)
+    if rejections:
+        raise ReanchorError(f"prepare.root: {_flat(rejections[0])}, although it was readable a moment ago; "
+                            "run again once nothing else writes there")
+
+
+def _run(check: Callable[[int, Entry], Checked | Rejection], work: list[tuple[int, Entry]], workers: int
+         ) -> tuple[list[Checked], list[Rejection]]:
+    """Threads do: reading, hashing, decoding and resizing all release Python's lock."""
+    jobs = [work[start:start + CHUNK] for start in range(0, len(work), CHUNK)]
     checked, rejections = [], []
     with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
-        done = pool.map(lambda job: [check(index, entries[index]) for index in job], jobs)
-        with tqdm(total=len(entries), desc="prepare", unit="image", disable=None) as bar:
+        done = pool.map(lambda job: [check(index, entry) for index, entry in job], jobs)
+        with tqdm(total=len(work), desc="prepare", unit="image", disable=None) as bar:
             for results in done:
                 checked += [result for result in results if isinstance(result, Checked)]
                 rejections += [result for result in results if isinstance(result, Rejection)]
@@ -96,14 +120,14 @@ def check_files(listing: Listing, scratch: Scratch, max_pixels: int, workers: in
     return checked, rejections
 
 
-def _checker(listing: Listing, scratch: Scratch, max_pixels: int
-             ) -> Callable[[int, Entry], Checked | Rejection]:
+def _decoder(listing: Listing, scratch: Scratch, max_pixels: int
+             ) -> Callable[[int, Entry, str], Checked | Rejection]:
     root = listing.root.resolve()
     height, width = scratch.shape
 
-    def check(index: int, entry: Entry) -> Checked | Rejection:
+    def decode(index: int, entry: Entry, interpolation: str) -> Checked | Rejection:
         try:
-            image = decode_image(inside(root, entry.path), height, width, max_pixels)
+            image = decode_image(inside(root, entry.path), height, width, max_pixels, interpolation)
             mask = mask_of(entry, (image.width, image.height)) if scratch.masks else None
         except Rejected as rejected:
             return Rejection(entry.path, rejected.reason, rejected.detail)
@@ -118,7 +142,7 @@ def _checker(listing: Listing, scratch: Scratch, max_pixels: int
             reason = "path_escape" if rejected.reason == "path_escape" else "bad_mask"
             raise Rejected(reason, f"{path}: {rejected.detail}") from rejected
 
-    return check
+    return decode
 
 
 def drop_duplicates(checked: list[Checked]) -> tuple[list[Checked], list[Rejection]]:
@@ -186,8 +210,10 @@ def _flat(rejection: Rejection) -> str:
     return " ".join(f"{rejection.path}: {rejection.detail}".split())
 
 
-def require_usable(checked: list[Checked], rejections: list[Rejection]) -> None:
+def require_usable(checked: list[Checked], rejections: list[Rejection], train: bool = True) -> None:
     """Every split needs images, training and queries two identities, and a query something to find.
+
+    `train` is false for a dataset that has no training split.
 
     Raises:
         ReanchorError: naming the split, and what quarantine took from the dataset.
@@ -195,7 +221,7 @@ def require_usable(checked: list[Checked], rejections: list[Rejection]) -> None:
     counts = Counter(rejection.reason for rejection in rejections)
     taken = f"; quarantine took {dict(counts)}" if counts else ""
     pids = {split: {image.entry.pid for image in checked if image.entry.split == split} for split in ORDER}
-    for split, minimum in (("train", 2), ("query", 2), ("gallery", 1)):
+    for split, minimum in (("train", 2 * train), ("query", 2), ("gallery", 1)):
         people = pids[split] - {DISTRACTOR_PID}
         if len(people) < minimum:
             raise ReanchorError(f"prepare.root: split {split} has {len(people)} usable identities, at least "

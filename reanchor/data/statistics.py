@@ -4,42 +4,39 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from reanchor.data.cards import Card
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection
 from reanchor.data.manifest import SPLITS, Manifest
 
-# Counts of files as distributed, junk apart. Streetfolk's depend on its settings, except the cameras.
-CARDS: dict[str, dict[str, int]] = {
-    "none": {},
-    "market1501": {
-        "train_images": 12_936, "train_identities": 751, "query_images": 3_368, "query_identities": 750,
-        "gallery_images": 15_913,  # 13,115 of the query identities and the distractors
-        "gallery_identities": 750, "distractors": 2_798, "junk": 3_819, "cameras": 6,
-    },
-    "streetfolk": {"cameras": 6},
-}
 
-
-def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: str,
+def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: Card, test_size: str,
              has_masks: bool) -> dict:
     """The content of statistics.json."""
     found = files_found(listing)
-    unmatched = queries_without_match(manifest)
+    unmatched = queries_without_match(manifest, card.camera_rule)
     return {
         "name": listing.name,
         "found": found,
-        "card": compare(CARDS[card], found) | {"name": card},
+        "card": compare(card.expected(variant_of(card, listing, test_size)), found) | {
+            "name": card.name, "title": card.title, "kind": card.kind, "camera_rule": card.camera_rule,
+            "galleries": card.galleries, "source": card.source, "terms": card.terms, "withdrawn": card.withdrawn},
         "splits": {split: _split(manifest, split) for split in SPLITS},
         "quarantined": dict(sorted(Counter(rejection.reason for rejection in rejections).items())),
         "queries_without_match": unmatched,
         "captions": sum(map(len, manifest.captions)),
         "masks": has_masks,
         "image_sizes": _sizes(manifest),
-        "notes": _notes(manifest, unmatched),
+        "notes": _notes(manifest, unmatched, card),
     }
 
 
+def variant_of(card: Card, listing: Listing, test_size: str) -> str:
+    """Which of the card's variants this is: the test size, or the folder's name; "" where there are none."""
+    return next((name for name in (test_size, listing.name) if name in card.variants), "")
+
+
 def files_found(listing: Listing) -> dict[str, int]:
-    """Counts by file name, before quarantine, in the terms of `CARDS`."""
+    """Counts by file name, before quarantine, in the terms of a card's counts."""
     by_split: dict[str, list[Entry]] = defaultdict(list)
     for entry in listing.entries:
         by_split[entry.split].append(entry)
@@ -59,11 +56,16 @@ def compare(expected: dict[str, int], found: dict[str, int]) -> dict:
     return {"expected": expected, "differences": differences}
 
 
-def queries_without_match(manifest: Manifest) -> int:
-    """Queries whose identity no other camera has in the gallery: the camera rule leaves them nothing."""
+def queries_without_match(manifest: Manifest, camera_rule: str = "market") -> int:
+    """Queries whose identity no other camera has in the gallery: the market rule leaves them nothing.
+
+    Under the rule "none" those whose identity is not in the gallery at all.
+    """
     cameras: dict[int, set[int]] = defaultdict(set)
     for row in manifest.rows("gallery"):
         cameras[int(manifest.pid[row])].add(int(manifest.camid[row]))
+    if camera_rule == "none":
+        return sum(not cameras[int(manifest.pid[row])] for row in manifest.rows("query"))
     return sum(not cameras[int(manifest.pid[row])] - {int(manifest.camid[row])}
                for row in manifest.rows("query"))
 
@@ -84,16 +86,20 @@ def _sizes(manifest: Manifest) -> dict[str, list[int]]:
             for name, values in (("width_min_max", manifest.width), ("height_min_max", manifest.height))}
 
 
-def _notes(manifest: Manifest, unmatched: int) -> list[str]:
+def _notes(manifest: Manifest, unmatched: int, card: Card) -> list[str]:
     """What a user should know before they train or evaluate."""
     notes = []
-    queries = len(manifest.rows("query"))
-    if len(np.unique(manifest.camid)) == 1:
+    if not (len(manifest.rows("train")) or len(manifest.rows("val"))):
+        notes.append("no training split: only models trained elsewhere can be judged here")
+    if repeated := len(manifest) - len(set(manifest.checksum)):
+        notes.append(f"{repeated} files repeat an earlier one; kept, as published figures count them")
+    if card.camera_rule != "none" and len(np.unique(manifest.camid)) == 1:
         notes.append("all images have the same camera (or none is known): "
                      "evaluate.camera_rule=none fits, the market rule would drop every match")
     elif unmatched:
-        notes.append(f"{unmatched} of {queries} queries have no gallery image from another camera; "
-                     "the market camera rule leaves them out")
+        elsewhere = "" if card.camera_rule == "none" else " from another camera"
+        notes.append(f"{unmatched} of {len(manifest.rows('query'))} queries have no gallery image{elsewhere}; "
+                     "evaluation leaves them out")
     train = np.isin(manifest.split, ("train", "val"))
     shared = np.intersect1d(manifest.pid[train], manifest.pid[~train])
     if len(shared):

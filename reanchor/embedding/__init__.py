@@ -1,5 +1,6 @@
 """Trained models at test time: images in, unit features (and token weights) out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from reanchor.clip.model import read_model_json
@@ -12,15 +13,17 @@ from reanchor.training.device import choose_device
 __all__ = ["VARIANTS", "FlipAveraged", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 
 
-def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", flip: bool = False
-                  ) -> ReidEmbedder | SagaEmbedder | FlipAveraged:
+def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", features: Sequence[str] = (),
+                  flip: bool = False) -> ReidEmbedder | SagaEmbedder | FlipAveraged:
     """The model in `folder`, whatever its kind.
 
     Args:
-        variant: for SAGA, which feature: "fused" (weights chosen on validation identities, or given),
-            "refined" (the aggregation alone), "cls" (global pooling alone), "projected" (its projection),
-            "concat" (all three, each by its norm), "orthogonal" (what [CLS] adds to the refined feature),
-            "anchors" (each text anchor's own feature) or "anchors_top2" (of an image's two strongest anchors).
+        variant: for SAGA, which feature: "fused" (weights chosen on validation identities, or given; with
+            "refined" as a variant of the same pass), "refined" (the aggregation alone), "cls" (global
+            pooling alone), "projected" (its projection), "concat" (all three, each by its norm), "orthogonal"
+            (what [CLS] adds to the refined feature), "anchors" (each text anchor's own feature) or
+            "anchors_top2" (of an image's two strongest anchors).
+        features: for fine-tuned models, further features of the same pass (`evaluate.features`).
         flip: average with the mirrored image.
 
     Raises:
@@ -28,12 +31,12 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", fli
     """
     if variant not in VARIANTS:
         raise ReanchorError(f"variant: got '{variant}', allowed are {', '.join(VARIANTS)}")
-    embedder = _load(Path(folder), choose_device(device), variant)
+    embedder = _load(Path(folder), choose_device(device), variant, features)
     return FlipAveraged(embedder) if flip else embedder
 
 
-def _load(folder: Path, device: str, variant: str) -> ReidEmbedder | SagaEmbedder:
+def _load(folder: Path, device: str, variant: str, features: Sequence[str]) -> ReidEmbedder | SagaEmbedder:
     kind = read_model_json(folder)["kind"]
     if kind == "clip":
         return load_zero_shot(folder, device)
-    return load_reid(folder, device) if kind == "reid" else load_saga(folder, device, variant)
+    return load_reid(folder, device, features) if kind == "reid" else load_saga(folder, device, variant)

@@ -1,5 +1,6 @@
 """The image encoder as an embedder: untouched (zero-shot) or fine-tuned."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,22 @@ from reanchor.clipreid.model import Encoded, ReidModel, retrieval_feature
 from reanchor.clipreid.store import read_reid
 from reanchor.data.augment import normalise
 from reanchor.evaluation.embedder import Embedding
+from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import Labels
 
 
 class ReidEmbedder:
-    """concat(last, projected), L2-normalised as one vector (CLIP-ReID's test feature)."""
+    """concat(last, projected), L2-normalised as one vector (CLIP-ReID's test feature).
 
-    def __init__(self, name: str, model: ReidModel, spec: ClipSpec, device: str):
-        self.name, self.spec, self.device = name, spec, device
+    `variants` names further features of the same pass, as `evaluate.features` does.
+    """
+
+    def __init__(self, name: str, model: ReidModel, spec: ClipSpec, device: str, variants: Sequence[str] = ()):
+        self.name, self.spec, self.device, self.variants = name, spec, device, tuple(variants)
         self.model = freeze(model).to(device)
         encoder = model.encoder
         self.grid, self.patch, self.stride = encoder.grid, encoder.patch, encoder.stride
+        self.preprocessing = Preprocessing(*spec.image_size, spec.interpolation)
 
     def tokens(self, images: np.ndarray, labels: Labels, taps: tuple[int, ...] = ()) -> Encoded:
         """One pass over uint8 images [B, H, W, 3]; of the labels only cameras and views are read."""
@@ -35,9 +41,19 @@ class ReidEmbedder:
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
-        """Unit features [B, D + E]."""
-        out = self.tokens(images, seen_by(camids, viewids))
-        return Embedding(F.normalize(retrieval_feature(out.features), dim=1).cpu().numpy())
+        """Unit features [B, D + E]; those of the variants beside them."""
+        features = self.tokens(images, seen_by(camids, viewids)).features
+        return Embedding(_unit(retrieval_feature(features)),
+                         variants={name: _unit(self._variant(features, name)) for name in self.variants})
+
+    def _variant(self, features: dict[str, Tensor], name: str) -> Tensor:
+        if name == "after_neck":
+            return retrieval_feature(self.model.after_neck(features))
+        return retrieval_feature(features, name.split("+"))
+
+
+def _unit(features: Tensor) -> np.ndarray:
+    return F.normalize(features, dim=1).cpu().numpy()
 
 
 def seen_by(camids: np.ndarray, viewids: np.ndarray | None) -> Labels:
@@ -51,7 +67,7 @@ def load_zero_shot(folder: Path, device: str) -> ReidEmbedder:
     return ReidEmbedder("zero_shot", ReidModel(clip.image_encoder(), identities=1), clip.spec, device)
 
 
-def load_reid(folder: Path, device: str) -> ReidEmbedder:
+def load_reid(folder: Path, device: str, variants: Sequence[str] = ()) -> ReidEmbedder:
     """A fine-tuned model as an embedder."""
     model, spec, name = read_reid(folder)
-    return ReidEmbedder(name, model, spec, device)
+    return ReidEmbedder(name, model, spec, device, variants)

@@ -1,5 +1,6 @@
 """SAGA as an embedder; its anchors are stored as vectors, so no text encoder is needed at test time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +21,26 @@ from reanchor.saga.domain import make_domain
 from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
 from reanchor.saga.head import Aggregated, SagaHead
 
+Fusion = tuple[float, float, float]  # weights of the refined feature, [CLS] and the projection
 # What is made of refined feature, [CLS] and projection; "fused" by the weights in model.json.
 VARIANTS = ("fused", "refined", "cls", "projected", "concat", "orthogonal", "anchors", "anchors_top2")
 _ALONE = {"refined": (1.0, 0.0, 0.0), "cls": (0.0, 1.0, 0.0), "projected": (0.0, 0.0, 1.0)}
 
 
 class SagaEmbedder:
-    """Refined feature, [CLS] and projection in one of the `VARIANTS`, "fused" by weighted cosine similarities."""
+    """Refined feature, [CLS] and projection in one of the `VARIANTS`, "fused" by weighted cosine similarities.
 
-    def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, blocks: tuple[int, ...],
-                 weights: tuple[float, float, float], variant: str = "fused"):
-        self.name, self.reid, self.blocks, self.weights, self.variant = name, reid, blocks, weights, variant
+    `variants` names further ones, each another feature of the same pass.
+    """
+
+    def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, blocks: tuple[int, ...], weights: Fusion,
+                 variant: str = "fused", variants: Sequence[str] = ()):
+        self.name, self.reid, self.blocks, self.weights = name, reid, blocks, weights
+        self.variant, self.variants = variant, tuple(variants)
         self.head = freeze(head).to(reid.device)
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
-        if variant == "orthogonal" and head.feature_width != reid.model.encoder.width:
+        self.preprocessing = reid.preprocessing
+        if "orthogonal" in (variant, *variants) and head.feature_width != reid.model.encoder.width:
             raise ReanchorError(f"variant: got 'orthogonal', which needs refined features as wide as [CLS]; this model "
                                 f"has {head.feature_width} and {reid.model.encoder.width}; train with "
                                 "saga.feature_width=0 or use another variant")
@@ -50,28 +57,30 @@ class SagaEmbedder:
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Unit features and token weights of the aggregation; fused: dot product = weighted mean of cosines."""
         aggregated, parts = self.aggregated(images, seen_by(camids, viewids))
-        return Embedding(self._feature(aggregated, parts).cpu().numpy(), aggregated.token_weights.cpu().numpy())
+        feature, *others = (self._feature(name, aggregated, parts).cpu().numpy()
+                            for name in (self.variant, *self.variants))
+        return Embedding(feature, aggregated.token_weights.cpu().numpy(), dict(zip(self.variants, others, strict=True)))
 
-    def _feature(self, aggregated: Aggregated, parts: list[Tensor]) -> Tensor:
-        if self.variant in ("fused", *_ALONE):
-            return fuse(parts, list(_ALONE.get(self.variant, self.weights)))
-        if self.variant == "concat":
+    def _feature(self, variant: str, aggregated: Aggregated, parts: list[Tensor]) -> Tensor:
+        if variant in ("fused", *_ALONE):
+            return fuse(parts, list(_ALONE.get(variant, self.weights)))
+        if variant == "concat":
             return concat(parts)
-        if self.variant == "orthogonal":
+        if variant == "orthogonal":
             return orthogonal(parts[0], parts[1])
-        return side_by_side(*self.head.anchor_features(aggregated), top=2 if self.variant == "anchors_top2" else 0)
+        return side_by_side(*self.head.anchor_features(aggregated), top=2 if variant == "anchors_top2" else 0)
 
 
 def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, blocks: tuple[int, ...],
-              weights: tuple[float, float, float], folder: Path) -> None:
-    """Write head, its anchors as vectors [K, D], and the backbone it stands on."""
+              weights: Fusion, folder: Path, **more: object) -> None:
+    """Write head, its anchors as vectors [K, D], and the backbone it stands on; model.json also takes `more`."""
     state = {f"head.{name}": value for name, value in head.state_dict().items() if not name.startswith("anchors.")}
     state["head.anchors.anchors"] = anchors
     state |= {f"reid.{name}": value for name, value in reid.state_dict().items()}
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()},
               folder / "weights.safetensors")
     write_spec(spec, folder, kind="saga", name="saga", token_blocks=list(blocks), fusion=list(weights),
-               head=head.settings(len(anchors)), settings=settings_of(reid))
+               head=head.settings(len(anchors)), settings=settings_of(reid), **more)
 
 
 def blank_head(shape: dict, width: int, embed: int, identities: int, paths: int) -> SagaHead:
@@ -92,4 +101,5 @@ def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
     for prefix, module in (("reid.", model), ("head.", head)):
         fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
     name = "saga" if variant == "fused" else f"saga_{variant}"
-    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, tuple(values["fusion"]), variant)
+    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, tuple(values["fusion"]), variant,
+                        ("refined",) if variant == "fused" else ())

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.ranking import JUNK, Labels
+from reanchor.evaluation.preprocessing import Preprocessing
+from reanchor.evaluation.ranking import CAMERA_RULES, JUNK, Labels
 
 DISTRACTOR = 0
 
@@ -36,27 +37,36 @@ class Study:
     gallery_rows: np.ndarray
     suites: list[Condition]
     junk_left_out: int = 0  # by `prepare`, already
+    card: str = ""  # the dataset's protocol card, and what it says:
+    kind: str = ""  # person or vehicle
+    card_rule: str = "auto"  # camera rule
+    galleries: int = 1  # random galleries that whole-body figures are means over
+    interpolation: str = ""  # of the images' resize, where it is known
 
     @property
     def whole(self) -> Condition:
         return Condition("whole", "whole", 0.0, self.images, None, self.query_rows, self.query_rows)
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the images were prepared."""
+        return Preprocessing(*self.images.shape[1:3], self.interpolation)
+
     def camera_rule(self, wanted: str) -> str:
-        """What "auto" stands for here: the market rule, or none where all images have one camera."""
+        """What "auto" stands for here: the card's rule; else market, or none where all images have one camera."""
         if wanted != "auto":
             return wanted
+        if self.card_rule != "auto":
+            return self.card_rule
         rows = np.concatenate([self.query_rows, self.gallery_rows])
         return "market" if len(np.unique(self.labels.camids[rows])) > 1 else "none"
 
     def conditions(self) -> list[Condition]:
         return [self.whole, *self.suites]
 
-    def without_distractors(self) -> np.ndarray:
-        """Gallery rows of identities only."""
-        return self.gallery_rows[self.labels.pids[self.gallery_rows] != DISTRACTOR]
-
-    def gallery_counts(self) -> dict[str, int]:
-        pids = self.labels.pids[self.gallery_rows]
+    def gallery_counts(self, gallery_rows: np.ndarray) -> dict[str, int]:
+        """Sizes of a gallery of these manifest rows."""
+        pids = self.labels.pids[gallery_rows]
         return {"gallery": int((pids != JUNK).sum()), "distractors": int((pids == DISTRACTOR).sum()),
                 "junk_dropped": int((pids == JUNK).sum()) + self.junk_left_out,
                 "gallery_identities": len(np.unique(pids[(pids != JUNK) & (pids != DISTRACTOR)]))}
@@ -79,7 +89,22 @@ def load_study(prepared: Path, occluded: Path) -> Study:
             raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
-    return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"])
+    return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"],
+                 interpolation=manifest.interpolation, **_card(manifest.metadata, prepared / "manifest.parquet"))
+
+
+def _card(metadata: dict[str, str], path: Path) -> dict:
+    """What the manifest's metadata says of the dataset's protocol; absent keys keep the study's defaults."""
+    found = {name: metadata[key] for name, key in (("card", "card"), ("kind", "kind"), ("card_rule", "camera_rule"))
+             if key in metadata}
+    galleries = metadata.get("galleries", "1")
+    if found.get("card_rule", "auto") not in ("auto", *CAMERA_RULES):
+        raise ReanchorError(f"{path}: camera_rule: got {found['card_rule']!r}; allowed: auto, "
+                            f"{', '.join(CAMERA_RULES)}; run the prepare stage again")
+    if not galleries.isdecimal() or int(galleries) < 1:
+        raise ReanchorError(f"{path}: galleries: got {galleries!r}; allowed: a whole number of at least 1; "
+                            "run the prepare stage again")
+    return found | {"galleries": int(galleries)}
 
 
 def _suites(occluded: Path) -> list[Condition]:

@@ -1,13 +1,14 @@
 """Evaluate methods under all conditions and write everything the report shows."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from reanchor.config.sections import Evaluate
 from reanchor.evaluation.conditions import Study
+from reanchor.evaluation.draws import lost_queries
 from reanchor.evaluation.embedder import Embedder
 from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.evaluation.intervals import Tables, tabulate
@@ -16,67 +17,53 @@ from reanchor.evaluation.outputs import write_outputs
 
 EmbedderFactory = Callable[[], Embedder]
 
-# Each configured method, the folder of its model under models/, and the rows it gives:
-# row name -> variant of the embedder.
-MODELS: dict[str, tuple[str, dict[str, str | None]]] = {
-    "zero_shot": ("backbone", {"zero_shot": None}),
-    "baseline": ("finetune/baseline", {"baseline": None}),
-    "clip_reid": ("finetune/clip_reid", {"clip_reid": None}),
-    "saga": ("saga", {"saga": "fused", "saga_refined": "refined"}),
-}
+# Each configured method and the folder of its model under models/. An embedder with variants gives a row
+# for each of them: saga, saga_refined.
+MODELS = {"zero_shot": "backbone", "baseline": "finetune/baseline", "clip_reid": "finetune/clip_reid", "saga": "saga",
+          "imported": "imported"}
 
 
-def method_factories(methods: list[str], models: Path, device: str) -> dict[str, EmbedderFactory]:
-    """Row name -> function that loads its embedder, in the order of `methods`.
+def method_factories(methods: list[str], models: Path, device: str, features: Sequence[str] = ()
+                     ) -> dict[str, EmbedderFactory]:
+    """Method -> function that loads its embedder, in the order of `methods`.
 
-    Models are loaded one at a time, when their turn comes.
+    Models are loaded one at a time, when their turn comes. `features`: see `load_embedder`.
     """
-    factories: dict[str, EmbedderFactory] = {}
-    for method in methods:
-        if method == "histogram":
-            factories["histogram"] = ColourHistogram
-            continue
-        folder, rows = MODELS[method]
-        factories |= {row: _loader(models / folder, device, variant) for row, variant in rows.items()}
-    return factories
+    return {method: ColourHistogram if method == "histogram" else _loader(models / MODELS[method], device, features)
+            for method in methods}
 
 
-def _loader(folder: Path, device: str, variant: str | None) -> EmbedderFactory:
+def _loader(folder: Path, device: str, features: Sequence[str]) -> EmbedderFactory:
     def load() -> Embedder:
         from reanchor.embedding import load_embedder
 
-        return (
-            load_embedder(folder, device)
-            if variant is None
-            else load_embedder(folder, device, variant=variant)
-        )
+        return load_embedder(folder, device, features=features)
 
     return load
 
 
-def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactory], out: Path) -> dict:
+def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactory], out: Path,
+             say: Callable[[str], None] = print) -> dict:
     """Measure every method, write the tables into `out`, return {"method/condition/metric": value}.
 
     Writes results.parquet, differences.parquet, slopes.json, rankings.parquet, token_weights.parquet,
     token_shares.json, token_maps.parquet, protocol.json, accuracy.csv and cmc.csv.
+
+    Args:
+        say: takes lines for a person: the plan for memory, queries lost to the camera rule.
+
+    Raises:
+        ReanchorError: when no query has a match, or memory does not suffice; before anything is written.
     """
     config = dataclasses.replace(config, camera_rule=study.camera_rule(config.camera_rule))
-    measured = {name: measure_method(name, load(), study, config) for name, load in factories.items()}
-    drop_repeated_tokens(measured)
+    if advice := lost_queries(study, config):  # from labels alone, before hours of embedding
+        say(f"warning: {advice}")
+    measured: dict[str, Measured] = {}
+    for name, load in factories.items():
+        measured |= measure_method(name, load(), study, config, say)
     tables = tabulate(measured, study, config)
     write_outputs(out, config, study, measured, tables)
     return flat_metrics(measured, tables)
-
-
-def drop_repeated_tokens(measured: dict[str, Measured]) -> None:
-    """Keep equal token weights once: SAGA's features differ in what is fused with the same tokens."""
-    seen: list[np.ndarray] = []
-    for one in measured.values():
-        if one.token_shares:
-            weights = np.concatenate([columns["weight_target"] for columns in one.token_shares])
-            if any(np.array_equal(weights, other) for other in seen):
-                one.token_shares, one.token_maps = [], []
-            seen.append(weights)
 
 
 def flat_metrics(measured: dict[str, Measured], tables: Tables) -> dict[str, float]:

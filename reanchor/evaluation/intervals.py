@@ -7,7 +7,8 @@ import numpy as np
 from reanchor.config.sections import Evaluate
 from reanchor.evaluation.bootstrap import IdentityBootstrap, slope
 from reanchor.evaluation.conditions import Study
-from reanchor.evaluation.measure import NO_DISTRACTORS, Measured, condition_labels
+from reanchor.evaluation.draws import query_pids
+from reanchor.evaluation.measure import Measured
 
 DIFFERENCE_METRICS = ("mAP", "R1", "mINP")
 GLOBAL_POOLING = "clip_reid"  # its feature is [CLS]
@@ -25,9 +26,9 @@ class Tables:
 
 def tabulate(measured: dict[str, Measured], study: Study, config: Evaluate) -> Tables:
     """Values, differences and slopes of all methods from the same resamples of query identities."""
-    bootstrap = IdentityBootstrap(study.labels.pids[study.query_rows], config.bootstrap, config.confidence,
+    bootstrap = IdentityBootstrap(query_pids(study, "whole", config.seed), config.bootstrap, config.confidence,
                                   config.seed)
-    draws = _draws(measured, study, bootstrap)
+    draws = _draws(measured, study, config.seed, bootstrap)
     values = {(method, condition, metric): value for method, one in measured.items()
               for condition, ranking in one.rankings.items() for metric, value in ranking.metrics().items()}
     return Tables(_results(measured, study, draws, values, bootstrap),
@@ -35,11 +36,13 @@ def tabulate(measured: dict[str, Measured], study: Study, config: Evaluate) -> T
                   _slopes(list(measured), study, draws, values, bootstrap))
 
 
-def _draws(measured: dict[str, Measured], study: Study, bootstrap: IdentityBootstrap) -> Draws:
-    draws = {}
+def _draws(measured: dict[str, Measured], study: Study, seed: int, bootstrap: IdentityBootstrap) -> Draws:
+    draws, ranked = {}, {}
     for method, one in measured.items():
         for condition, ranking in one.rankings.items():
-            pids = condition_labels(study, condition).pids[ranking.valid]
+            if condition not in ranked:
+                ranked[condition] = query_pids(study, condition, seed)
+            pids = ranked[condition][ranking.valid]
             for metric, values in ranking.per_query().items():
                 draws[method, condition, metric] = bootstrap.means(pids, values)
     return draws
@@ -47,17 +50,18 @@ def _draws(measured: dict[str, Measured], study: Study, bootstrap: IdentityBoots
 
 def _results(measured: dict[str, Measured], study: Study, draws: Draws, values: dict,
              bootstrap: IdentityBootstrap) -> list[dict]:
-    kinds = {c.name: (c.kind, c.ratio) for c in study.conditions()} | {NO_DISTRACTORS: (NO_DISTRACTORS, 0.0)}
+    kinds = {c.name: (c.kind, c.ratio) for c in study.conditions()}
     rows = []
     for (method, condition, metric), draw in draws.items():
         ranking = measured[method].rankings[condition]
         low, high = bootstrap.interval(draw)
+        kind, ratio = kinds.get(condition, (condition, 0.0))  # other rankings of whole queries: a kind of their own
         rows.append(
             {
                 "method": method,
                 "condition": condition,
-                "kind": kinds[condition][0],
-                "ratio": kinds[condition][1],
+                "kind": kind,
+                "ratio": ratio,
                 "metric": metric,
                 "value": values[method, condition, metric],
                 "low": low,

@@ -1,23 +1,26 @@
 """One method through all conditions: features once per picture, then ranks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from reanchor.config.sections import Evaluate
-from reanchor.evaluation.conditions import Condition, Study
+from reanchor.evaluation.conditions import DISTRACTOR, Condition, Study
 from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
-from reanchor.evaluation.ranking import Labels, Ranking, rank_features, top_ranks
+from reanchor.evaluation.memory import MemoryPlan, plan_memory
+from reanchor.evaluation.preprocessing import refuse_other_images
+from reanchor.evaluation.ranker import Ranker, Side
+from reanchor.evaluation.ranking import Ranking
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
 
 SAMPLE_QUERIES = 64  # queries whose top ranks and token weights are kept for the report
 SAMPLE_RANKS = 20
-NO_DISTRACTORS = "whole-no-distractors"
 
 
 @dataclass
 class Measured:
-    """What one method yields: rankings by condition, sample galleries, token shares, sample token weights."""
+    """What one row yields: rankings by condition, sample galleries, token shares, sample token weights."""
 
     rankings: dict[str, Ranking] = field(default_factory=dict)
     galleries: list[dict] = field(default_factory=list)
@@ -25,27 +28,50 @@ class Measured:
     token_maps: list[dict] = field(default_factory=list)
 
 
-def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate) -> Measured:
-    """Embed the gallery once and every query set, then rank the gallery for each."""
-    measured = Measured()
-    gallery = _embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config, "gallery")
+def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate,
+                   say: Callable[[str], None] = print) -> dict[str, Measured]:
+    """Embed the gallery once and every query set, then rank the gallery for each; {row of the tables: outcome}.
+
+    Raises:
+        ReanchorError: the method reads images of another size or resize than the study's, the memory budget is
+            too small, or no query has a match.
+    """
+    refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
+    gallery = _embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config,
+                     "gallery").rows(name)
+    ranker = Ranker(study, config, _plan(gallery, study, config))
+    say(f"{name}: {ranker.plan.sentence()}")
+    measured = {row: Measured() for row in gallery}
     sampled = sample_rows(study.query_rows, study.labels.pids, config.seed)
     for condition in study.conditions():
-        queries = _embed(embedder, condition.images, condition.index, condition.rows, study, config,
-                         f"{name} {condition.name}")
-        ranked = _rank(queries, gallery, condition, study.gallery_rows, study, config)
-        measured.rankings[condition.name] = ranked
-        chosen = np.flatnonzero(np.isin(condition.rows, sampled))
-        measured.galleries += _galleries(name, condition, chosen, queries, gallery, ranked, study, config)
-        if condition.kind == "whole":
-            measured.rankings[NO_DISTRACTORS] = _without_distractors(
-                queries, gallery, condition, study, config
-            )
-        if queries.token_weights is not None and condition.masks is not None:
-            shares, maps = _tokens(name, embedder, condition, chosen, queries.token_weights, study, config)
-            measured.token_shares.append(shares)
-            measured.token_maps += maps
+        _measure_condition(name, embedder, condition, gallery, ranker, sampled, measured)
     return measured
+
+
+def _plan(gallery: dict[str, np.ndarray], study: Study, config: Evaluate) -> MemoryPlan:
+    copied = int((study.labels.pids[study.gallery_rows] <= DISTRACTOR).any()) * len(study.gallery_rows)
+    return plan_memory(config, max(len(c.rows) for c in study.conditions()), len(study.gallery_rows),
+                       [features.shape[1] for features in gallery.values()], copied=copied,
+                       pooled=study.galleries > 1)
+
+
+def _measure_condition(name: str, embedder: Embedder, condition: Condition, gallery: dict[str, np.ndarray],
+                       ranker: Ranker, sampled: np.ndarray, measured: dict[str, Measured]) -> None:
+    study, config = ranker.study, ranker.config
+    queries = _embed(embedder, condition.images, condition.index, condition.rows, study, config,
+                     f"{name} {condition.name}")
+    chosen = np.flatnonzero(np.isin(condition.rows, sampled))
+    for row, features in queries.rows(name).items():
+        sides = Side(features, condition.rows), Side(gallery[row], study.gallery_rows)
+        found = ranker.rank_whole(*sides) if condition.kind == "whole" else {condition.name: ranker.rank(*sides)}
+        measured[row].rankings |= found
+        drawn = condition.kind == "whole" and study.galleries > 1  # samples are of the manifest's own gallery
+        ranked = ranker.rank(*sides) if drawn else found[condition.name]
+        measured[row].galleries += _galleries(row, condition, chosen, *sides, ranked, ranker)
+    if queries.token_weights is not None and condition.masks is not None:
+        shares, maps = _tokens(name, embedder, condition, chosen, queries.token_weights, study, config)
+        measured[name].token_shares.append(shares)
+        measured[name].token_maps += maps
 
 
 def sample_rows(query_rows: np.ndarray, pids: np.ndarray, seed: int) -> np.ndarray:
@@ -61,49 +87,19 @@ def _embed(embedder: Embedder, images: np.ndarray, index: np.ndarray, rows: np.n
     return embed_rows(embedder, images, index, seen.camids, config.batch, label, seen.viewids)
 
 
-def _own(rows: np.ndarray, gallery_rows: np.ndarray) -> np.ndarray:
-    """Gallery position of each query's own row, -1 where it is not in the gallery."""
-    order = np.argsort(gallery_rows, kind="stable")
-    place = np.minimum(np.searchsorted(gallery_rows[order], rows), len(order) - 1)
-    return np.where(gallery_rows[order[place]] == rows, order[place], -1)
-
-
-def _rank(
-    queries: Embedding,
-    gallery: Embedding,
-    condition: Condition,
-    gallery_rows: np.ndarray,
-    study: Study,
-    config: Evaluate,
-) -> Ranking:
-    return rank_features(queries.features, gallery.features, study.labels[condition.rows],
-                         study.labels[gallery_rows], rule=config.camera_rule,
-                         own_Q=_own(condition.rows, gallery_rows))
-
-
-def _without_distractors(queries: Embedding, gallery: Embedding, condition: Condition, study: Study,
-                         config: Evaluate) -> Ranking:
-    rows = study.without_distractors()
-    kept = Embedding(gallery.features[np.isin(study.gallery_rows, rows)])
-    return _rank(queries, kept, condition, rows, study, config)
-
-
-def _galleries(name: str, condition: Condition, chosen: np.ndarray, queries: Embedding, gallery: Embedding,
-               ranked: Ranking, study: Study, config: Evaluate) -> list[dict]:
+def _galleries(name: str, condition: Condition, chosen: np.ndarray, query: Side, gallery: Side, ranked: Ranking,
+               ranker: Ranker) -> list[dict]:
     """The first ranks of the sample queries, as rows of `rankings.parquet`."""
     if len(chosen) == 0:
         return []
-    rows = condition.rows[chosen]
-    top = top_ranks(queries.features[chosen], gallery.features, study.labels[rows],
-                    study.labels[study.gallery_rows], SAMPLE_RANKS, rule=config.camera_rule,
-                    own_Q=_own(rows, study.gallery_rows))
+    some, pids = Side(query.features[chosen], query.rows[chosen]), ranker.study.labels.pids
     records = []
-    for i, row, items in zip(chosen, rows, top, strict=True):
-        shown = study.gallery_rows[items[items >= 0]]
+    for i, row, items in zip(chosen, some.rows, ranker.top(some, gallery, SAMPLE_RANKS), strict=True):
+        shown = items[items >= 0]
         records.append({
             "method": name, "condition": condition.name, "query_row": int(row),
             "query_index": int(condition.index[i]), "gallery_rows": shown.tolist(),
-            "right": (study.labels.pids[shown] == study.labels.pids[row]).tolist(),
+            "right": (pids[shown] == pids[row]).tolist(),
             "first_match": int(ranked.first_Q[i]), "average_precision": float(ranked.ap_Q[i])})
     return records
 
@@ -130,9 +126,3 @@ def _tokens(name: str, embedder: Embedder, condition: Condition, chosen: np.ndar
              "weights": weights_QT[i].tolist(), "on_target": float(columns["weight_target"][i]),
              "target_area": float(columns["area_target"][i])} for i in chosen]
     return columns, maps
-
-
-def condition_labels(study: Study, condition: str) -> Labels:
-    """pid and camid of the queries of a condition, by name."""
-    rows = {c.name: c.rows for c in study.conditions()} | {NO_DISTRACTORS: study.query_rows}
-    return study.labels[rows[condition]]

@@ -9,12 +9,17 @@ import pyarrow.parquet as pq
 
 from reanchor.config.sections import Evaluate
 from reanchor.evaluation.conditions import Study
+from reanchor.evaluation.draws import gallery_draws, lost_queries
+from reanchor.evaluation.extras import extra_sentences
 from reanchor.evaluation.intervals import Tables
 from reanchor.evaluation.measure import Measured
+from reanchor.evaluation.ranking import Ranking
 from reanchor.evaluation.tokens import LABELS
 from reanchor.files import atomic_path, write_json
 
 CMC_RANKS = 50
+DISTANCE_SAYS = {"cosine": "1 - dot product of L2-normalised features, fp32",
+                 "euclidean": "squared Euclidean distance of L2-normalised features, fp32"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 DIFFERENCE_SCHEMA = pa.schema({
     "method_a": pa.string(), "method_b": pa.string(), "condition": pa.string(), "metric": pa.string(),
@@ -55,29 +60,41 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
 
 def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> dict:
     """The conditions under which every number of the study was made."""
-    rankings = next(iter(measured.values())).rankings
+    extras = extra_sentences(config)
     return {
+        "card": study.card,
+        "kind": study.kind,
         "camera_rule": config.camera_rule,
         "camera_rule_says": "gallery images of the query's own identity and camera are dropped"
         if config.camera_rule == "market"
         else "only the query image itself is dropped",
+        "camera_rule_costs": lost_queries(study, config),
         "junk": "pid -1 is dropped",
         "distractors": "pid 0 stays in the gallery, in every condition but one",
-        "distance": "1 - dot product of L2-normalised features, fp32",
+        "distance": DISTANCE_SAYS[config.distance],
         "selection": "checkpoints and fusion weights are chosen on validation identities only",
-        "test_time_extras": "none",
+        "test_time_extras": "; ".join(f"{name}: {says}" for name, says in extras.items()) or "none",
+        "test_time_extra_conditions": sorted(extras),
         "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "
         f"{config.bootstrap} resamples, the same for all methods",
-        "queries": len(study.query_rows),
-        "query_identities": len(np.unique(study.labels.pids[study.query_rows])),
-        "lost_queries": rankings["whole"].lost,
-        "lost_queries_says": rankings["whole"].lost_sentence(),
-        **study.gallery_counts(),
+        **_counts(config, study, next(iter(measured.values())).rankings["whole"]),
         "suites": [
             {"name": c.name, "kind": c.kind, "ratio": c.ratio, "queries": len(c.rows), "sha256": c.sha256}
             for c in study.suites
         ],
     }
+
+
+def _counts(config: Evaluate, study: Study, whole: Ranking) -> dict:
+    """Queries and gallery; with several random galleries those of one of them, and the lost of all."""
+    draw = gallery_draws(study, config.seed)[0]
+    says = "the dataset's own" if study.galleries == 1 else (
+        f"whole-body figures are means over {study.galleries} galleries of one random image per identity, drawn by "
+        f"evaluate.seed {config.seed}; occluded queries search the first gallery, drawn by prepare")
+    return {"queries": len(draw.query_rows), "galleries": study.galleries, "galleries_says": says,
+            "query_identities": len(np.unique(study.labels.pids[draw.query_rows])),
+            "lost_queries": whole.lost, "lost_queries_says": whole.lost_sentence(),
+            **study.gallery_counts(draw.gallery_rows)}
 
 
 def token_summary(measured: dict[str, Measured]) -> list[dict]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.distance import BlockDistance, block_distance
+from reanchor.evaluation.distance import BlockDistance, Measure, block_distance
 
 JUNK = -1
 CAMERA_RULES = ("market", "none")
@@ -62,6 +62,12 @@ class Ranking:
     def lost_sentence(self) -> str:
         return f"{self.lost} of {len(self.first_Q)} queries lost all matches to the camera rule"
 
+    @classmethod
+    def join(cls, rankings: list["Ranking"]) -> "Ranking":
+        """Several rankings as one list of queries, for means over all of them."""
+        columns = ([getattr(one, name) for one in rankings] for name in ("ap_Q", "inp_Q", "first_Q"))
+        return cls(*(np.concatenate(column) for column in columns), rankings[0].gallery)
+
     def cmc(self, ranks: int = 50) -> np.ndarray:
         """Share of queries whose first match is at rank <= k, for k = 1 .. ranks, float64 [ranks]."""
         first = np.minimum(self.first_Q[self.valid], ranks + 1)
@@ -82,13 +88,19 @@ class Ranking:
 
 
 def rank_features(query_QD: np.ndarray, gallery_GD: np.ndarray, query: Labels, gallery: Labels, *,
-                  distance: str = "cosine", rule: str = "market", own_Q: np.ndarray | None = None) -> Ranking:
-    """Rank a gallery for each query by feature distance; see `rank_distances`."""
+                  measure: Measure = block_distance, rule: str = "market", own_Q: np.ndarray | None = None,
+                  memory: int = MEMORY) -> Ranking:
+    """Rank a gallery for each query by feature distance; see `rank_distances`.
+
+    Args:
+        measure: how features become distances (the cosine distance); it is given no junk.
+        memory: bytes for one block of distances; one query's at least are made.
+    """
     keep = gallery.pids != JUNK
     if not keep.all():
         gallery_GD = gallery_GD[keep]
-    measure = block_distance(query_QD, gallery_GD, distance)
-    return _rank(measure, query, gallery[keep], rule, _renumber(own_Q, keep, len(query.pids)))
+    own_Q = _renumber(own_Q, keep, len(query.pids))
+    return _rank(measure(query_QD, gallery_GD), query, gallery[keep], rule, own_Q, memory)
 
 
 def rank_distances(distance_QG: np.ndarray, query: Labels, gallery: Labels, *,
@@ -118,22 +130,37 @@ def _renumber(own_Q: np.ndarray | None, keep_G: np.ndarray, queries: int) -> np.
     return np.where(own_Q >= 0, position[own_Q], -1)
 
 
-def _rank(measure: BlockDistance, query: Labels, gallery: Labels, rule: str, own_Q: np.ndarray) -> Ranking:
+def lost_to_rule(query: Labels, gallery: Labels, rule: str, own_Q: np.ndarray | None = None) -> tuple[int, int]:
+    """(queries without a match under this camera rule, how many of them have one under "none")."""
+    own_Q = np.full(len(query.pids), -1) if own_Q is None else own_Q
+    lost_Q, free_Q = (SameIdentity.find(query, gallery, which, own_Q).matches() == 0 for which in (rule, "none"))
+    return int(lost_Q.sum()), int((lost_Q & ~free_Q).sum())
+
+
+def require_matches(query: Labels, gallery: Labels, rule: str, own_Q: np.ndarray | None = None) -> None:
+    """Raise ReanchorError when no query has a match; the message says which camera rule would give some."""
+    lost, free = lost_to_rule(query, gallery, rule, own_Q)
+    if lost == len(query.pids):
+        remedy = (f"set evaluate.camera_rule=none, with which {free} of them have one, or give identities seen by "
+                  "two cameras" if free else "no camera rule helps, since no other gallery image bears a query's "
+                  "pid: check the query and gallery folders")
+        raise ReanchorError(f"evaluate.camera_rule: {rule!r} leaves none of the {len(query.pids)} queries a match in "
+                            f"a gallery of {len(gallery.pids)}; {remedy}")
+
+
+def _rank(distance: BlockDistance, query: Labels, gallery: Labels, rule: str, own_Q: np.ndarray,
+          memory: int = MEMORY) -> Ranking:
+    require_matches(query, gallery, rule, own_Q)
     pairs = SameIdentity.find(query, gallery, rule, own_Q)
     matches_Q = pairs.matches()
     ranking = Ranking(np.full(len(matches_Q), np.nan), np.full(len(matches_Q), np.nan),
                       np.zeros(len(matches_Q), np.int64), len(gallery.pids))
-    if not matches_Q.any():
-        raise ReanchorError(
-            f"evaluate.camera_rule: {rule!r} leaves none of the {len(matches_Q)} queries a match in a "
-            f"gallery of {len(gallery.pids)}; give identities seen by two cameras, or set it to 'none'"
-        )
     # Queries with equally many matches side by side: little padding in a block.
     order = np.argsort(matches_Q, kind="stable")[int((matches_Q == 0).sum()):]
-    block = max(1, MEMORY // (4 * len(gallery.pids)))
+    block = max(1, memory // (4 * len(gallery.pids)))
     for start in range(0, len(order), block):
         rows = order[start : start + block]
-        _rank_block(measure(rows), rows, pairs, ranking)
+        _rank_block(distance(rows), rows, pairs, ranking)
     return ranking
 
 
@@ -236,12 +263,20 @@ class SameIdentity:
 
 
 def top_ranks(query_QD: np.ndarray, gallery_GD: np.ndarray, query: Labels, gallery: Labels, ranks: int, *,
-              rule: str = "market", own_Q: np.ndarray | None = None) -> np.ndarray:
+              measure: Measure = block_distance, rule: str = "market", own_Q: np.ndarray | None = None) -> np.ndarray:
     """Gallery indices of the first `ranks` valid items of a few queries, int64 [Q, ranks] (-1 pads)."""
     own_Q = np.full(len(query.pids), -1) if own_Q is None else own_Q
-    keys = sort_keys(block_distance(query_QD, gallery_GD)(np.arange(len(query_QD))))
-    row, item, match = SameIdentity.find(query, gallery, rule, own_Q).of(np.arange(len(query_QD)))
+    distance, pairs = measure(query_QD, gallery_GD), SameIdentity.find(query, gallery, rule, own_Q)
+    step = max(1, CACHE // (8 * len(gallery.pids)))
+    return np.concatenate([_top_block(distance, np.arange(start, min(start + step, len(query_QD))), pairs,
+                                      gallery.pids == JUNK, ranks) for start in range(0, len(query_QD), step)])
+
+
+def _top_block(distance: BlockDistance, rows: np.ndarray, pairs: SameIdentity, junk_G: np.ndarray,
+               ranks: int) -> np.ndarray:
+    keys = sort_keys(distance(rows))
+    row, item, match = pairs.of(rows)
     keys[row[~match], item[~match]] = LAST
-    keys[:, np.flatnonzero(gallery.pids == JUNK)] = LAST
+    keys[:, np.flatnonzero(junk_G)] = LAST
     top = np.sort(np.partition(keys, ranks - 1, axis=1)[:, :ranks], axis=1)
     return np.where(top == LAST, -1, top & 0xFFFFFFFF)

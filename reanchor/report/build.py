@@ -14,7 +14,7 @@ from reanchor.report.curves import training_charts
 from reanchor.report.galleries import gallery_blocks, read_rows, token_blocks
 from reanchor.report.pictures import HEAT_TOP, MASK_COLOURS, sheet
 from reanchor.report.summary import summarise
-from reanchor.report.table import protocol_line
+from reanchor.report.table import protocol_line, protocol_note
 
 
 def build_report(params: Params, root: Path) -> dict:
@@ -57,6 +57,7 @@ def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
         best=best_methods(summary),
         interval_share=f"{100 * params.evaluate.confidence:g} %",
         protocol_line=protocol_line(summary["protocol"]),
+        protocol_note=protocol_note(summary["protocol"]),
         accuracy=accuracy_charts(summary, colours),
         leads=lead_charts(summary, colours),
         galleries=gallery_blocks(read_rows(evaluate / "rankings.parquet"), study, params.report),
@@ -81,7 +82,8 @@ def table_columns(summary: dict) -> dict:
     """Columns of the result tables: the first one, then one table per kind of growing occlusion."""
     present = summary["results"][summary["methods"][0]]
     first = [(k, c, k) for c, ks in (("whole", ("mAP", "R1", "R5", "R10", "mINP")),
-                                     ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")))
+                                     ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")),
+                                     ("whole-reranked", ("mAP", "R1")), ("whole-nfc", ("mAP", "R1")))
              if c in present for k in ks]
     groups = [
         (names.KINDS[c], sum(column[1] == c for column in first))

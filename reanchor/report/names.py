@@ -3,13 +3,18 @@
 METHODS = {
     "histogram": "Colour histogram", "zero_shot": "Zero-shot CLIP", "baseline": "Baseline (no text)",
     "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
+    "imported": "Imported model",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
+         "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",
          "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
 
 
 def method(key: str) -> str:
-    return METHODS.get(key, key)
+    if key in METHODS:
+        return METHODS[key]
+    model = next((name for name in METHODS if key.startswith(f"{name}_")), "")
+    return f"{METHODS[model]}, {key.removeprefix(f'{model}_')}" if model else key  # a variant: another feature
 
 
 def condition(key: str) -> str:

@@ -25,34 +25,53 @@ def format_table(summary: dict) -> str:
     """Three blocks (whole body and objects, masking, pasted people), the leads and the protocol.
 
     Cells are in percent: value [interval] in the first block, value and the interval's larger half-width
-    in the others.
+    in the others. The short protocol stands below each block.
     """
-    results, methods = summary["results"], summary["methods"]
-    first = [("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mINP", "whole", "mINP"),
-             ("ogor mAP", "ogor", "mAP")]
-    first = [column for column in first if column[1] in results[methods[0]]]
+    results, methods, short = summary["results"], summary["methods"], _wrap(protocol_note(summary["protocol"]))
+    first = [column for column in FIRST if column[1] in results[methods[0]]]
     blocks = [_block("", [title for title, _, _ in first],
-                     {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN)]
+                     {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN), short]
     for kind, series in summary["ratios"].items():
         if series:
             rows = {m: [_half_width(results[m][name]["mAP"]) for name, _ in series] for m in methods}
             width = max(10, min(12, (120 - NAME_WIDTH) // len(series)))
-            blocks.append(_block(f"{names.KINDS[kind]}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
-                                 rows, width))
+            blocks += [_block(f"{names.KINDS[kind]}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
+                              rows, width), short]
     blocks.append("\n".join(_wrap(f"{names.KINDS[slope['kind']]}: {lead_sentence(slope)['text']}")
                             for slope in main_slopes(summary)))
     blocks.append(_wrap(protocol_line(summary["protocol"])))
     return "\n\n".join(block for block in blocks if block)
 
 
+FIRST = (("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mINP", "whole", "mINP"),
+         ("ogor mAP", "ogor", "mAP"), ("re-ranked mAP", "whole-reranked", "mAP"),
+         ("re-ranked R1", "whole-reranked", "R1"), ("NFC mAP", "whole-nfc", "mAP"), ("NFC R1", "whole-nfc", "R1"))
+
+
+UNSAID = {"card": "", "galleries": 1, "camera_rule_costs": ""}  # by a summary.json that stands from before
+
+
+def protocol_note(protocol: dict) -> str:
+    """Sizes, card, camera rule, selection and extras: what has to stand with each table."""
+    protocol = UNSAID | protocol
+    galleries = f", {protocol['galleries']} random galleries" if protocol["galleries"] > 1 else ""
+    return (f"{protocol['queries']} queries, gallery {protocol['gallery']}{galleries}; protocol card "
+            f"{protocol['card'] or 'none'}, camera rule {protocol['camera_rule']}; {protocol['selection']}; "
+            f"test-time extras: {protocol['test_time_extras']}.")
+
+
 def protocol_line(protocol: dict) -> str:
-    """The protocol in one sentence, to stand beside any number."""
+    """The whole protocol in one sentence, to stand beside any number."""
+    protocol = UNSAID | protocol
+    card = protocol["card"] and f" (protocol card {protocol['card']})"
+    costs = protocol["camera_rule_costs"] and f" ({protocol['camera_rule_costs']})"
+    galleries = f"; {protocol['galleries_says']}" if protocol["galleries"] > 1 else ""
     return (
-        f"Protocol: {protocol['queries']} queries of {protocol['query_identities']} identities, gallery of "
+        f"Protocol{card}: {protocol['queries']} queries of {protocol['query_identities']} identities, gallery of "
         f"{protocol['gallery']} ({protocol['distractors']} distractors kept, {protocol['junk_dropped']} junk "
-        f"dropped); camera rule {protocol['camera_rule']}: {protocol['camera_rule_says']}; "
-        f"{protocol['lost_queries_says']}; {protocol['selection']}; test-time extras: "
-        f"{protocol['test_time_extras']}; intervals: {protocol['intervals']}."
+        f"dropped){galleries}; camera rule {protocol['camera_rule']}: {protocol['camera_rule_says']}; "
+        f"{protocol['lost_queries_says']}{costs}; distance: {protocol['distance']}; {protocol['selection']}; "
+        f"test-time extras: {protocol['test_time_extras']}; intervals: {protocol['intervals']}."
     )
 
 

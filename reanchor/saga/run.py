@@ -49,7 +49,8 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
         outcome = _stage4(params, outcome, head, text, data, spec, mark, root, watch, recorder)
     weights, figures = watch.fusion(config.fusion_grid, config.fusion_weights)
     with atomic_directory(out) as folder:
-        save_saga(head, head.anchors(text), reid, spec, blocks, weights, folder)
+        save_saga(head, head.anchors(text), reid, spec, blocks, weights, folder,
+                  config={"prepare": asdict(params.prepare), "saga": asdict(config)})
     fusion = dict(zip(("fusion_refined", "fusion_cls", "fusion_projected"), weights, strict=True))
     return {**outcome.figures(), **figures, **fusion, "selection": RULE}
 

@@ -2,7 +2,7 @@
 
 A reader takes (root, seed) and returns a `Listing`; it opens no image. To add one, write
 `read(root: Path, seed: int) -> Listing` in a file of its own, enter it here and among the
-choices of `prepare.reader`.
+choices of `prepare.reader`, and give the dataset a card in `reanchor.data.cards`.
 """
 
 from collections.abc import Callable
@@ -10,22 +10,51 @@ from pathlib import Path
 
 from reanchor.data.captions import attach_captions
 from reanchor.data.listing import Listing, apply_pid_rules
-from reanchor.data.readers import csv_table, folder, market1501
+from reanchor.data.readers import (
+    csv_table,
+    cuhk03_np,
+    dukemtmc_reid,
+    folder,
+    market1501,
+    msmt17,
+    occluded_market,
+    occluded_reid,
+    p_dukemtmc,
+    partial_ilids,
+    partial_reid,
+    pku_reid,
+    vehicleid,
+    veri776,
+)
 from reanchor.errors import ReanchorError
 
-READERS: dict[str, Callable[[Path, int], Listing]] = {
+READERS: dict[str, Callable[..., Listing]] = {
     "market1501": market1501.read,
+    "msmt17": msmt17.read,
+    "dukemtmc_reid": dukemtmc_reid.read,
+    "p_dukemtmc": p_dukemtmc.read,
+    "occluded_reid": occluded_reid.read,
+    "partial_reid": partial_reid.read,
+    "partial_ilids": partial_ilids.read,
+    "occluded_market": occluded_market.read,
+    "cuhk03_np": cuhk03_np.read,
+    "pku_reid": pku_reid.read,
+    "veri776": veri776.read,
+    "vehicleid": vehicleid.read,  # takes the test size as well
     "folder": folder.read,
     "csv": csv_table.read,
 }
 
 
-def read_dataset(reader: str, root: Path, seed: int) -> Listing:
+def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *, junk: bool = True,
+                 distractors: bool = True) -> Listing:
     """List the dataset under `root`, with junk set aside and captions attached.
 
     Args:
         reader: a key of `READERS`.
         seed: divides datasets that come without splits.
+        test_size: small, medium or large; VehicleID alone has several test lists.
+        junk, distractors: whether pid -1 and pid 0 have their meaning here (the dataset's card says so).
 
     Raises:
         ReanchorError: when the path or the layout is not what the reader expects.
@@ -34,4 +63,9 @@ def read_dataset(reader: str, root: Path, seed: int) -> Listing:
     if not root.exists():
         raise ReanchorError(f"prepare.root: {str(root)!r} does not exist; set prepare.root to the dataset's "
                             "folder (Streetfolk comes from the render stage)")
-    return attach_captions(apply_pid_rules(READERS[reader](root, seed)))
+    if not root.is_dir() and reader not in ("folder", "csv"):
+        raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected the dataset's folder; unpack an "
+                            "archive first")
+    more = {"test_size": test_size} if reader == "vehicleid" else {}
+    listing = READERS[reader](root, seed, **more)
+    return attach_captions(apply_pid_rules(listing, junk, distractors))

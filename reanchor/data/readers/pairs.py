@@ -1,0 +1,68 @@
+"""Sets whose occluded or partial images are queries and whose whole bodies are the gallery.
+
+Their files know no camera. As in the public code that reports on them, the reader makes two, 1 for
+queries and 2 for the gallery, so that no rule about cameras takes a match away.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reanchor.data.listing import Entry, Listing, Rejection, image_names, printable
+from reanchor.errors import ReanchorError
+
+QUERY_CAMERA, GALLERY_CAMERA = 1, 2
+NAME = re.compile(r"(\d{1,9})(?:_.*)?\.[A-Za-z]+", re.ASCII)  # pid first
+
+
+@dataclass(frozen=True)
+class Side:
+    """One folder of images, all of one split and one made camera."""
+
+    folder: str
+    split: str
+    camid: int
+
+
+def read_sides(root: Path, title: str, sides: list[Side], nested: bool) -> Listing:
+    """List the images of `sides`, in a sub-folder per identity where `nested`.
+
+    pids are the numbers that names begin with, one more where they count from 0.
+
+    Raises:
+        ReanchorError: a folder is missing, or has no image with such a name.
+    """
+    missing = [side.folder for side in sides if not (root / side.folder).is_dir()]
+    if missing:
+        raise ReanchorError(f"prepare.root: {str(root)!r} has no folder {' and no '.join(missing)}; {title}'s layout "
+                            f"needs {', '.join(side.folder for side in sides)}; correct prepare.root")
+    listing = Listing(root.resolve().name, root, [])
+    found = [(side, path, NAME.fullmatch(Path(path).name)) for side in sides
+             for path in _paths(root, side.folder, nested)]
+    shift = int(any(match and int(match[1]) == 0 for _, _, match in found))
+    for side, path, match in found:
+        if match:
+            listing.entries.append(Entry(path, int(match[1]) + shift, side.camid, side.split))
+        else:
+            listing.rejections.append(Rejection(printable(path), "bad_name", "expected a name that begins with "
+                                                "the pid, as 001_01"))
+    _require_images(root, listing, sides, nested)
+    return listing
+
+
+def _paths(root: Path, folder: str, nested: bool) -> Iterator[str]:
+    if not nested:
+        yield from (f"{folder}/{name}" for name in image_names(root / folder))
+        return
+    for person in sorted((root / folder).iterdir()):
+        if person.is_dir() and not person.name.startswith("."):
+            yield from (f"{folder}/{person.name}/{name}" for name in image_names(person))
+
+
+def _require_images(root: Path, listing: Listing, sides: list[Side], nested: bool) -> None:
+    for side in sides:
+        if not any(entry.path.startswith(f"{side.folder}/") for entry in listing.entries):
+            where = "one folder per identity below it" if nested else "image files directly in it"
+            raise ReanchorError(f"{root / side.folder}: no images whose names begin with a pid; expected {where}; "
+                                "unpack the dataset again or correct prepare.root")

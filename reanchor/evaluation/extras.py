@@ -1,0 +1,43 @@
+"""Test-time extras: ways of measuring distances that stand beside the plain one, never in its place."""
+
+import functools
+
+import numpy as np
+
+from reanchor.config.sections import Evaluate
+from reanchor.evaluation.distance import BlockDistance, Measure, block_distance
+from reanchor.evaluation.nfc import centralise
+from reanchor.evaluation.rerank import reranked_distance
+
+RERANKED, CENTRALISED = "whole-reranked", "whole-nfc"  # names of their conditions
+
+
+def extra_measures(config: Evaluate, memory: int) -> dict[str, Measure]:
+    """Condition name -> how its distances are made, for the extras that are switched on.
+
+    Args:
+        memory: bytes for their blocks.
+    """
+    found: dict[str, Measure] = {}
+    if config.rerank.enabled:
+        found[RERANKED] = functools.partial(reranked_distance, settings=config.rerank, kind=config.distance,
+                                            memory=memory // 2)
+    if config.nfc.enabled:
+        found[CENTRALISED] = functools.partial(_centralised, config=config, memory=memory // 2)
+    return found
+
+
+def _centralised(query_QD: np.ndarray, gallery_GD: np.ndarray, config: Evaluate, memory: int) -> BlockDistance:
+    sides = (centralise(side, config.nfc.k1, config.nfc.k2, memory) for side in (query_QD, gallery_GD))
+    return block_distance(*sides, kind=config.distance)
+
+
+def extra_sentences(config: Evaluate) -> dict[str, str]:
+    """Condition name -> what was done, in words."""
+    rerank, nfc, found = config.rerank, config.nfc, {}
+    if rerank.enabled:
+        found[RERANKED] = (f"k-reciprocal re-ranking (k1 {rerank.k1}, k2 {rerank.k2}, weight {rerank.weight:g}; "
+                           "transductive)")
+    if nfc.enabled:
+        found[CENTRALISED] = f"neighbour feature centralisation (k1 {nfc.k1}, k2 {nfc.k2}; transductive)"
+    return found

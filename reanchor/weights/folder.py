@@ -1,0 +1,63 @@
+"""Model folders of this project, taken over from another study."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from safetensors import SafetensorError, safe_open
+
+from reanchor.clip.model import read_model_json
+from reanchor.config.sections import Imported
+from reanchor.embedding import load_embedder
+from reanchor.errors import ReanchorError
+from reanchor.files import atomic_directory
+from reanchor.weights.outcome import Outcome
+
+KINDS = ("clip", "reid", "saga")  # of model.json
+T = TypeVar("T")
+
+
+def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
+    """Verify a model folder by loading it, then copy it to `out`; its model.json gains "imported".
+
+    Raises:
+        ReanchorError: no whole model of this project, or settings that only a checkpoint needs.
+    """
+    given = [name for name, value in dataclasses.asdict(config).items()
+             if name != "path" and value != getattr(Imported(), name)]
+    if given:
+        raise ReanchorError(f"{source}: got imported.{given[0]} {getattr(config, given[0])} for a model folder, whose "
+                            "model.json says all of it; leave it out, it is for checkpoints")
+    values, _ = verified(source)
+    outcome = Outcome("weights.safetensors", "used", _tensors(source), f"kind {values['kind']}, copied as it is")
+    values["imported"] = {"source": source.resolve().name, "parts": [dataclasses.asdict(outcome)]}
+    with atomic_directory(out) as folder:
+        shutil.copyfile(source / "weights.safetensors", folder / "weights.safetensors")
+        (folder / "model.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
+    return [outcome]
+
+
+def verified(folder: Path, kinds: tuple[str, ...] = KINDS, read: Callable[[Path], T] = load_embedder
+             ) -> tuple[dict, T]:
+    """model.json of a folder of one of these kinds, and what `read` makes of it.
+
+    Raises:
+        ReanchorError: no model, another kind, or weights that are absent, damaged or do not fit.
+    """
+    remedy = f"allowed: a folder with model.json and weights.safetensors of kind {', '.join(kinds)}, as stages write it"
+    try:
+        values = read_model_json(folder)
+        if values["kind"] not in kinds:
+            raise ReanchorError(f"{folder}/model.json: got kind {values['kind']!r}; {remedy}")
+        return values, read(folder)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
+        raise ReanchorError(f"{folder}: not a whole model ({reason}); {remedy}") from error
+
+
+def _tensors(folder: Path) -> int:
+    with safe_open(folder / "weights.safetensors", framework="pt") as stream:
+        return len(list(stream.keys()))
