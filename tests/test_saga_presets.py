@@ -1,6 +1,7 @@
 """SAGA's presets and options from the workspace's files: each trains a few steps on Streetfolk and can be used."""
 
 import functools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,17 @@ def test_the_authors_three_configurations():
     assert [one.classifiers for one in got.values()] == [4, 1, 4]
     assert [one.fusion_weights for one in got.values()] == [[2.0, 0.2, 0.05], [2.0, 0.2, 0.05], [10.0, 1.0, 0.0]]
     assert {(one.min_lr_ratio, one.lr_a, one.lr_b) for one in got.values()} == {(0.5, 3.5e-4, 2e-4)}
-    whole = OmegaConf.create(composition(ROOT, ["train=saga_market1501", "backbone=openai_vit_b16"]))
-    assert whole.saga.token_blocks == [9] and whole.backbone.stride == 12 and whole.saga.views == 4
-    assert (whole.saga.epochs_a, whole.saga.epochs_b, whole.saga.epochs_4) == (20, 80, 0)
-    assert (whole.finetune.epochs, whole.finetune.milestones, whole.finetune.bias_lr_factor) == (80, [40, 70], 1.0)
+
+
+def test_the_documented_commands_compose():
+    text = (ROOT / "docs/saga.md").read_text()
+    commands = re.findall(r"`(dataset=\w+ train=saga_\w+)`", text)
+    assert len(commands) == 3
+    whole = [OmegaConf.create(composition(ROOT, [*command.split(), "backbone=openai_vit_b16"])) for command in commands]
+    for one in whole:
+        assert one.saga.token_blocks == [9] and one.backbone.stride == 12 and one.saga.views == 4
+        assert (one.saga.epochs_a, one.saga.epochs_b, one.saga.epochs_4) == (20, 80, 0)
+        assert (one.finetune.epochs, one.finetune.milestones, one.finetune.bias_lr_factor) == (80, [40, 70], 1.0)
+        assert (one.prompts.before, one.prompts.context, one.prompts.epochs) == ("", 8, 100)
+    methods = re.search(r"--methods (.+?) --seeds", text)[1].split()
+    assert all((ROOT / f"conf/method/{method}.yaml").is_file() for method in methods)
