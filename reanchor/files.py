@@ -30,6 +30,25 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def resumable_path(target: Path) -> Iterator[Path]:
+    """As `atomic_path`, but what an interruption leaves stays, under a name that the next call yields again.
+
+    Raises:
+        ReanchorError: when the disk is full; nothing stays then.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        with _plain_disk_errors(target):
+            yield partial
+            os.replace(partial, target)
+    except ReanchorError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `target`; on success it replaces `target`.
 

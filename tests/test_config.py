@@ -41,7 +41,12 @@ def message(settings: dict) -> str:
             "at least 0.001 and at most 0.9",
         ),
         ({"finetune": {"lr": float("nan")}}, "finetune.lr", "nan", "a finite number"),
-        ({"saga": {"anchors": "texts"}}, "saga.anchors", "'texts'", "text, free (did you mean 'text'?)"),
+        (
+            {"saga": {"anchors": "texts"}},
+            "saga.anchors",
+            "'texts'",
+            "text, free, random_frozen, generic_frozen (did you mean 'text'?)",
+        ),
         ({"evaluate": {"methods": ["sagga"]}}, "evaluate.methods", "'sagga'", "did you mean 'saga'?"),
         ({"occlude": {"masking_ratios": [0.1, 1.5]}}, "occlude.masking_ratios", "1.5", "at most 0.9"),
     ],
@@ -62,10 +67,13 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
             ["backbone.pretrain.vision_width", "130", "heads", "4"],
         ),
         ({"backbone": {"pretrain": {"token_block": 7}}}, ["backbone.pretrain.token_block", "7", "6"]),
-        ({"saga": {"token_block": 7}}, ["saga.token_block", "7", "1 to 6"]),
+        ({"saga": {"token_blocks": [3, 7]}}, ["saga.token_blocks", "7", "1 to 6"]),
+        ({"saga": {"token_blocks": [5, 3]}}, ["saga.token_blocks", "[5, 3]", "ascending"]),
+        ({"saga": {"token_blocks": [1, 2, 3], "text_anchors": 2}}, ["saga.token_blocks", "3 blocks", "is 2"]),
+        ({"saga": {"fusion_weights": [1.0, 2.0]}}, ["saga.fusion_weights", "[1.0, 2.0]", "three weights"]),
         (
-            {"backbone": {"source": "open_clip"}, "saga": {"token_block": 13}},
-            ["saga.token_block", "13", "1 to 12"],
+            {"backbone": {"source": "open_clip"}, "saga": {"token_blocks": [13]}},
+            ["saga.token_blocks", "13", "1 to 12"],
         ),
         ({"backbone": {"source": "file", "path": " "}}, ["backbone.path", "file"]),
         ({"finetune": {"milestones": [50, 30]}}, ["finetune.milestones", "[50, 30]", "ascending"]),
@@ -158,7 +166,7 @@ def test_groups_reach_the_settings_they_are_for(root):
     assert not params.render.enabled
     assert (params.finetune.optimizer, params.finetune.lr, params.finetune.epochs) == ("adam", 5e-6, 60)
     assert (params.prompts.lr, params.prompts.epochs, params.prompts.batch) == (3.5e-4, 120, 64)
-    assert (params.saga.token_block, params.saga.anchors, params.saga.epochs_b) == (9, "free", 80)
+    assert (params.saga.token_blocks, params.saga.anchors, params.saga.epochs_b) == ([9], "free", 80)
 
 
 @pytest.mark.parametrize(

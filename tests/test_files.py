@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from reanchor.errors import ReanchorError
-from reanchor.files import atomic_directory, atomic_path, write_json
+from reanchor.files import atomic_directory, atomic_path, resumable_path, write_json
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -37,4 +37,21 @@ def test_a_full_disk_is_one_line_whoever_reports_it(tmp_path, error):
             atomic_path(tmp_path / "weights") as temporary:
         temporary.write_text("half")
         raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupted_file_is_continued_and_a_full_disk_leaves_none(tmp_path):
+    target = tmp_path / "cache.npy"
+    with pytest.raises(KeyboardInterrupt), resumable_path(target) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert not target.exists()
+    with resumable_path(target) as partial:
+        assert partial.read_text() == "half"
+        partial.write_text("whole")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["whole"]
+    target.unlink()
+    with pytest.raises(ReanchorError, match="no space left"), resumable_path(target) as partial:
+        partial.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())

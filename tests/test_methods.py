@@ -15,11 +15,10 @@ from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.store import save_reid
 from reanchor.config.sections import Saga
 from reanchor.embedding import load_embedder
-from reanchor.embedding.saga import save_saga
 from reanchor.errors import ReanchorError
 from reanchor.losses import batch_hard_triplet, clip_contrastive, off_diagonal_cosine, supervised_contrastive
-from reanchor.saga.head import fuse
-from reanchor.saga.train import build_head, cache_tokens
+from reanchor.saga.build import build_head
+from reanchor.saga.features import fuse
 from reanchor.training.device import choose_device
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 32, 3), dtype=np.uint8)
@@ -122,55 +121,16 @@ def test_a_fine_tuned_model_comes_back_from_disk(tmp_path):
     assert embedder.name == "baseline" and embedder.grid == (4, 2)
 
 
-def test_saga_comes_back_from_disk_without_a_text_encoder(tmp_path):
-    model, clip = reid_model().eval(), tiny_clip()
-    text = clip.text_encoder()
-    config = Saga(text_anchors=5, token_block=2, refine_layers=2)
-    head = build_head(config, model, 3, text, BytePairTokenizer()).eval()
-    anchors = head.anchors(text)
-    save_saga(head, anchors, model, clip.spec, 2, (0.6, 0.3, 0.1), tmp_path)
-    tokens = model.encode((torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5,
-                          torch.zeros(6, dtype=torch.int64), (2,))
-    refined, weights = head.aggregate(tokens.taps[2][:, 1:], anchors)
-    fused = load_embedder(tmp_path).embed(IMAGES, np.ones(6, np.int64))
-    assert_close(torch.from_numpy(fused.features),
-                 fuse([refined, tokens.cls, tokens.projected], [0.6, 0.3, 0.1]).detach(), atol=1e-5, rtol=1e-4)
-    assert_close(torch.from_numpy(fused.token_weights), weights.detach(), atol=1e-5, rtol=1e-4)
-    alone = load_embedder(tmp_path, variant="refined").embed(IMAGES, np.ones(6, np.int64)).features
-    assert np.array_equal(fused.variants["refined"], alone) and list(fused.variants) == ["refined"]  # one pass for both
-    assert_close(torch.from_numpy(alone[:, :64]), torch.nn.functional.normalize(refined, dim=1).detach(),
-                 atol=1e-5, rtol=1e-4)
-    with pytest.raises(ReanchorError, match="variant: got 'other'"):
-        load_embedder(tmp_path, variant="other")
-
-
 def test_a_head_follows_from_its_seed_alone():
     text, model = tiny_clip().text_encoder(), reid_model()
     states = []
     for noise in (1, 2):
         torch.manual_seed(noise)
-        states.append(build_head(Saga(token_block=2), model, 3, text, BytePairTokenizer()).state_dict())
+        states.append(build_head(Saga(token_blocks=[2]), model, 3, text, BytePairTokenizer()).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-
-
-def test_the_token_cache_holds_the_tokens_of_its_views(tmp_path):
-    from reanchor.config.sections import Finetune
-
-    model, spec = reid_model().eval(), tiny_clip().spec
-    data = TrainingImages(IMAGES, np.arange(6), np.array([0, 0, 1, 1, 2, 2]), np.ones(6, np.int64),
-                          np.zeros(6, np.int64))
-    plain = Finetune(flip=0.0, pad=0, erase=0.0)
-    cache = cache_tokens(tmp_path / "c.npy", model, data, plain, Saga(views=2, token_block=2), spec, batch=4)
-    assert cache.shape == (6, 2, 8, 64) and cache.dtype == np.float16
-    x = (torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-    want = model.encode(x, torch.zeros(6, dtype=torch.int64), (2,)).taps[2][:, 1:]
-    for view in (0, 1):
-        assert_close(torch.from_numpy(np.array(cache[:, view])).float(), want.detach(), atol=4e-3, rtol=2e-3)
 
 
 def test_devices_are_checked():
     assert choose_device("cpu") == "cpu"
     with pytest.raises(ReanchorError, match="allowed are auto, cpu, cuda"):
         choose_device("tpu")
-
-

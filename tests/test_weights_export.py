@@ -188,7 +188,7 @@ def test_a_saga_model_is_not_exported(tmp_path):
     model, _, spec = fine_tuned(tmp_path / "model", tiny_clip())
     (tmp_path / "saga").mkdir()
     head = SagaHead(FreeAnchors(4, 64), None, 1, 1, 64, 5, 1)
-    save_saga(head, torch.zeros(4, 64), model, spec, 1, (1.0, 0.0, 0.0), tmp_path / "saga")
+    save_saga(head, torch.zeros(4, 64), model, spec, (1,), (1.0, 0.0, 0.0), tmp_path / "saga")
     with pytest.raises(ReanchorError, match="got kind 'saga'"):
         export_model(tmp_path / "saga", "clip-reid", tmp_path / "x.pth")
     (outcome,) = import_model(Imported(path=str(tmp_path / "saga")), tmp_path / "out")

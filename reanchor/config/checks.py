@@ -68,13 +68,13 @@ def _backbone(params: Params) -> Iterator[str]:
         yield (f"saga.train: got true with backbone.model {backbone.model!r}; allowed: false, since SAGA reads patch "
                "tokens and a ResNet has none (choose method=clip_reid or method=baseline)")
     blocks = vision_blocks(params)
-    if blocks is not None and params.saga.token_block > blocks:
-        yield (f"saga.token_block: got {params.saga.token_block}; allowed: 1 to {blocks}, "
+    if blocks is not None and max(params.saga.token_blocks, default=1) > blocks:
+        yield (f"saga.token_blocks: got {params.saga.token_blocks}; allowed: 1 to {blocks}, "
                f"the blocks of backbone.source {backbone.source!r}")
 
 
 def _training(params: Params) -> Iterator[str]:
-    finetune, saga, prompts = params.finetune, params.saga, params.prompts
+    finetune, prompts = params.finetune, params.prompts
     if any(left >= right for left, right in pairwise(finetune.milestones)):
         yield f"finetune.milestones: got {finetune.milestones}; allowed: ascending epochs, each once"
     for name, warmup, epochs in (("prompts", prompts.warmup_epochs, prompts.epochs),
@@ -85,11 +85,25 @@ def _training(params: Params) -> Iterator[str]:
         yield (f"finetune.clip_reid.i2tce: got {finetune.clip_reid.i2tce} with i2t {finetune.clip_reid.i2t}; allowed "
                "while finetune.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
                "(train=... ablation=one_stage sets all three)")
+
+
+def _saga(params: Params) -> Iterator[str]:
+    saga = params.saga
     if saga.frozen_slots > saga.context_slots:
         yield (f"saga.frozen_slots: got {saga.frozen_slots}; allowed: at most saga.context_slots, "
                f"which is {saga.context_slots}")
+    if any(left >= right for left, right in pairwise(saga.token_blocks)):
+        yield f"saga.token_blocks: got {saga.token_blocks}; allowed: ascending blocks, each once"
+    if len(saga.token_blocks) > saga.text_anchors:
+        yield (f"saga.token_blocks: got {len(saga.token_blocks)} blocks, which share the anchors; allowed: at most "
+               f"saga.text_anchors, which is {saga.text_anchors}")
     if not saga.fusion_grid:
         yield "saga.fusion_grid: got []; allowed: at least one weight"
+    if saga.fusion_weights and (len(saga.fusion_weights) != 3 or not sum(saga.fusion_weights)):
+        yield (f"saga.fusion_weights: got {saga.fusion_weights}; allowed: three weights (refined, [CLS], projection), "
+               "not all 0, or [] to choose them on validation identities")
+    if saga.epochs_4 and not params.prompts.train:
+        yield f"prompts.train: got false; allowed: true, since saga.epochs_4 is {saga.epochs_4}"
 
 
 def _evaluation(params: Params) -> Iterator[str]:
@@ -119,5 +133,5 @@ def _imported(params: Params) -> Iterator[str]:
                "choose method=imported, or add 'imported' to evaluate.methods")
 
 
-_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _evaluation,
-                                                         _imported)
+_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
+                                                         _evaluation, _imported)

@@ -190,20 +190,25 @@ class Finetune:
 
 @dataclass
 class Saga:
-    """SAGA stages 3a and 3b."""
+    """SAGA stages 3a and 3b, and 4 where it has epochs."""
 
     train: bool = True  # false: no method needs it
     seed: int = field(0, low=0)
-    anchors: str = field("text", choices=("text", "free"))
+    anchors: str = field("text", choices=("text", "free", "random_frozen", "generic_frozen"))
     text_anchors: int = field(24, low=2)  # K
     context_slots: int = field(16, low=1)
     frozen_slots: int = field(12, low=0)
-    domain: str = field("mlp", choices=("mlp", "none"))
+    domain: str = field("mlp", choices=("mlp", "cam", "clip", "none"))
     domain_anchors: int = field(3, low=1)  # M
-    refine_layers: int = field(2, low=1)  # L
+    refine_layers: int = field(2, low=0)  # L; 0: tokens are weighted, not refined
     refine_heads: int = field(8, low=1)
-    token_block: int = field(5, low=1)  # 1-indexed
-    views: int = field(2, low=1)  # cached augmented views per image
+    refine_init: str = field("clip", choices=("clip", "random"))
+    token_blocks: list[int] = field([5], low=1)  # 1-indexed, one path each; empty: the second to last
+    feature_width: int = field(0, low=0)  # of the refined feature; 0: the token width, without a map
+    drop_sie: bool = False  # true: no camera embedding from stage 3 on, as the authors' code does
+    views: int = field(2, low=1)  # augmented views per image
+    cache: str = field("disk", choices=("disk", "none"))
+    draw_block: int = field(256, low=1)  # images that share one generator's draws
     classifiers: int = field(1, low=1)
     identities: int = field(16, low=2)
     images: int = field(4, low=2)
@@ -219,7 +224,14 @@ class Saga:
     margin: float = field(0.3, low=0.0)
     anchor_diversity: float = field(0.05, low=0.0)
     classifier_diversity: float = field(0.5, low=0.0)
+    anchor_triplet: float = field(0.0, low=0.0)
+    epochs_4: int = field(0, low=0)  # 0: no end-to-end stage
+    lr_4: float = field(2e-5, low=0.0)
+    lr_4_backbone: float = field(5e-6, low=0.0)
+    warmup_epochs_4: int = field(10, low=0)
+    stage2_weight: float = field(0.1, low=0.0)
     fusion_grid: list[float] = field([0.0, 0.1, 0.2, 0.5, 1.0, 2.0], low=0.0)
+    fusion_weights: list[float] = field([], low=0.0)  # refined, [CLS], projection; empty: chosen from the grid
 
 
 NOTHING_IMPORTED = "conf/method/imported.yaml"  # DVC needs some file to watch where there is no checkpoint

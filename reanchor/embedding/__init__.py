@@ -4,33 +4,39 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reanchor.clip.model import read_model_json
+from reanchor.embedding.flip import FlipAveraged
 from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot
-from reanchor.embedding.saga import SagaEmbedder, load_saga
+from reanchor.embedding.saga import VARIANTS, SagaEmbedder, load_saga
 from reanchor.errors import ReanchorError
 from reanchor.training.device import choose_device
 
-__all__ = ["VARIANTS", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
-
-VARIANTS = ("fused", "refined", "cls")
+__all__ = ["VARIANTS", "FlipAveraged", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 
 
-def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused",
-                  features: Sequence[str] = ()) -> ReidEmbedder | SagaEmbedder:
+def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", features: Sequence[str] = (),
+                  flip: bool = False) -> ReidEmbedder | SagaEmbedder | FlipAveraged:
     """The model in `folder`, whatever its kind.
 
     Args:
-        variant: for SAGA, which feature: "fused" (weights chosen on validation identities, with "refined"
-            as a variant of the same pass), "refined" (the aggregation alone) or "cls" (global pooling alone).
+        variant: for SAGA, which feature: "fused" (weights chosen on validation identities, or given; with
+            "refined" as a variant of the same pass), "refined" (the aggregation alone), "cls" (global
+            pooling alone), "projected" (its projection), "concat" (all three, each by its norm), "orthogonal"
+            (what [CLS] adds to the refined feature), "anchors" (each text anchor's own feature) or
+            "anchors_top2" (of an image's two strongest anchors).
         features: for fine-tuned models, further features of the same pass (`evaluate.features`).
+        flip: average with the mirrored image.
 
     Raises:
         ReanchorError: when the folder holds no model or the variant is unknown.
     """
     if variant not in VARIANTS:
         raise ReanchorError(f"variant: got '{variant}', allowed are {', '.join(VARIANTS)}")
-    device, kind = choose_device(device), read_model_json(folder)["kind"]
+    embedder = _load(Path(folder), choose_device(device), variant, features)
+    return FlipAveraged(embedder) if flip else embedder
+
+
+def _load(folder: Path, device: str, variant: str, features: Sequence[str]) -> ReidEmbedder | SagaEmbedder:
+    kind = read_model_json(folder)["kind"]
     if kind == "clip":
-        return load_zero_shot(Path(folder), device)
-    if kind == "reid":
-        return load_reid(Path(folder), device, features)
-    return load_saga(Path(folder), device, variant)
+        return load_zero_shot(folder, device)
+    return load_reid(folder, device, features) if kind == "reid" else load_saga(folder, device, variant)

@@ -1,5 +1,6 @@
 """SAGA as an embedder; its anchors are stored as vectors, so no text encoder is needed at test time."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,44 +12,66 @@ from reanchor.clip.model import ClipSpec, fit_weights, freeze, read_model_json, 
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import blank_model, settings_of
 from reanchor.embedding.reid import ReidEmbedder, seen_by
+from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.evaluation.ranking import Labels
-from reanchor.saga.anchors import DomainAnchors, FreeAnchors
-from reanchor.saga.head import SagaHead, fuse
+from reanchor.saga.anchors import FreeAnchors
+from reanchor.saga.batch import token_batch
+from reanchor.saga.domain import make_domain
+from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
+from reanchor.saga.head import Aggregated, SagaHead
 
 Fusion = tuple[float, float, float]  # weights of the refined feature, [CLS] and the projection
-REFINED = (1.0, 0.0, 0.0)
+# What is made of refined feature, [CLS] and projection; "fused" by the weights in model.json.
+VARIANTS = ("fused", "refined", "cls", "projected", "concat", "orthogonal", "anchors", "anchors_top2")
+_ALONE = {"refined": (1.0, 0.0, 0.0), "cls": (0.0, 1.0, 0.0), "projected": (0.0, 0.0, 1.0)}
 
 
 class SagaEmbedder:
-    """Refined feature, [CLS] and projection, fused by weighted cosine similarities.
+    """Refined feature, [CLS] and projection in one of the `VARIANTS`, "fused" by weighted cosine similarities.
 
-    `variants` are further weights, each giving another feature of the same pass.
+    `variants` names further ones, each another feature of the same pass.
     """
 
-    def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, token_block: int, weights: Fusion,
-                 variants: dict[str, Fusion] | None = None):
-        self.name, self.reid, self.token_block, self.weights = name, reid, token_block, weights
-        self.variants = variants or {}
+    def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, blocks: tuple[int, ...], weights: Fusion,
+                 variant: str = "fused", variants: Sequence[str] = ()):
+        self.name, self.reid, self.blocks, self.weights = name, reid, blocks, weights
+        self.variant, self.variants = variant, tuple(variants)
         self.head = freeze(head).to(reid.device)
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
         self.preprocessing = reid.preprocessing
+        if "orthogonal" in (variant, *variants) and head.feature_width != reid.model.encoder.width:
+            raise ReanchorError(f"variant: got 'orthogonal', which needs refined features as wide as [CLS]; this model "
+                                f"has {head.feature_width} and {reid.model.encoder.width}; train with "
+                                "saga.feature_width=0 or use another variant")
 
     @torch.inference_mode()
-    def parts(self, images: np.ndarray, labels: Labels) -> tuple[list[Tensor], Tensor]:
-        """[refined, [CLS], projection] features of [B, ...] images, and token weights [B, T]."""
-        out = self.reid.tokens(images, labels, (self.token_block,))
-        refined, weights = self.head.aggregate(out.taps[self.token_block][:, 1:].float(), self.head.anchors())
-        return [refined, out.cls, out.projected], weights
+    def aggregated(self, images: np.ndarray, labels: Labels) -> tuple[Aggregated, list[Tensor]]:
+        """The aggregation of [B, ...] images, and [refined, [CLS], projection], un-normalised [B, D_i]."""
+        out = self.reid.tokens(images, labels, self.blocks)
+        cameras = torch.as_tensor(labels.camids, device=self.reid.device)
+        aggregated = self.head.aggregate(token_batch(out, self.blocks, cameras), self.head.anchors())
+        return aggregated, [aggregated.feature, out.cls, out.projected]
 
+    @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
-        """Unit features, dot product = weighted mean of cosines; token weights of the aggregation."""
-        parts, weights = self.parts(images, seen_by(camids, viewids))
-        features, *others = (fuse(parts, list(own)).cpu().numpy() for own in (self.weights, *self.variants.values()))
-        return Embedding(features, weights.cpu().numpy(), dict(zip(self.variants, others, strict=True)))
+        """Unit features and token weights of the aggregation; fused: dot product = weighted mean of cosines."""
+        aggregated, parts = self.aggregated(images, seen_by(camids, viewids))
+        feature, *others = (self._feature(name, aggregated, parts).cpu().numpy()
+                            for name in (self.variant, *self.variants))
+        return Embedding(feature, aggregated.token_weights.cpu().numpy(), dict(zip(self.variants, others, strict=True)))
+
+    def _feature(self, variant: str, aggregated: Aggregated, parts: list[Tensor]) -> Tensor:
+        if variant in ("fused", *_ALONE):
+            return fuse(parts, list(_ALONE.get(variant, self.weights)))
+        if variant == "concat":
+            return concat(parts)
+        if variant == "orthogonal":
+            return orthogonal(parts[0], parts[1])
+        return side_by_side(*self.head.anchor_features(aggregated), top=2 if variant == "anchors_top2" else 0)
 
 
-def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, token_block: int,
+def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, blocks: tuple[int, ...],
               weights: Fusion, folder: Path, **more: object) -> None:
     """Write head, its anchors as vectors [K, D], and the backbone it stands on; model.json also takes `more`."""
     state = {f"head.{name}": value for name, value in head.state_dict().items() if not name.startswith("anchors.")}
@@ -56,26 +79,27 @@ def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, 
     state |= {f"reid.{name}": value for name, value in reid.state_dict().items()}
     save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()},
               folder / "weights.safetensors")
-    write_spec(spec, folder, kind="saga", name="saga", token_block=token_block, fusion=list(weights), head={
-        "text_anchors": len(anchors), "domain_anchors": head.domain.count if head.domain else 0,
-        "layers": len(head.refine), "heads": head.refine[0].attn.num_heads,
-        "classifiers": len(head.classifiers),
-    }, settings=settings_of(reid), **more)
+    write_spec(spec, folder, kind="saga", name="saga", token_blocks=list(blocks), fusion=list(weights),
+               head=head.settings(len(anchors)), settings=settings_of(reid), **more)
+
+
+def blank_head(shape: dict, width: int, embed: int, identities: int, paths: int) -> SagaHead:
+    """An uninitialised head of these settings, its anchors as plain vectors."""
+    domain = make_domain(shape["domain"], shape["domain_anchors"], width, embed, shape["heads"], shape["cameras"])
+    return SagaHead(FreeAnchors(shape["text_anchors"], width), domain, shape["layers"], shape["heads"], width,
+                    identities, shape["classifiers"], paths, shape["feature_width"])
 
 
 def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
     """A trained SAGA; see `load_embedder` for `variant`."""
     values = read_model_json(folder)
-    spec, shape = spec_from(values["spec"]), values["head"]
+    spec, blocks = spec_from(values["spec"]), tuple(values["token_blocks"])
     model = blank_model(spec, values["settings"])
-    width = model.encoder.width
-    domain = DomainAnchors(shape["domain_anchors"], width) if shape["domain_anchors"] else None
-    head = SagaHead(FreeAnchors(shape["text_anchors"], width), domain, shape["layers"], shape["heads"], width,
-                    values["settings"]["identities"], shape["classifiers"])
+    head = blank_head(values["head"], model.encoder.width, model.encoder.embed, values["settings"]["identities"],
+                      len(blocks))
     state = load_file(folder / "weights.safetensors")
     for prefix, module in (("reid.", model), ("head.", head)):
         fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
-    weights = {"fused": tuple(values["fusion"]), "refined": REFINED, "cls": (0.0, 1.0, 0.0)}[variant]
     name = "saga" if variant == "fused" else f"saga_{variant}"
-    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, values["token_block"], weights,
-                        {"refined": REFINED} if variant == "fused" else {})
+    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, tuple(values["fusion"]), variant,
+                        ("refined",) if variant == "fused" else ())

@@ -1,6 +1,6 @@
-"""SAGA's anchors: what patch tokens are matched against.
+"""SAGA's learned anchors, which all images share: what patch tokens are matched against.
 
-Shapes: K text anchors, M domain anchors, B images, T patch tokens, D token width, W text width.
+Shapes: K text anchors, D token width, W text width.
 """
 
 import numpy as np
@@ -92,16 +92,3 @@ class FreeAnchors(nn.Module):
     def forward(self, text: TextEncoder | None = None) -> Tensor:
         """The anchors, [K, D]."""
         return self.anchors
-
-
-class DomainAnchors(nn.Module):
-    """Per-image anchors from the mean patch token: D -> D, GELU, D -> M D."""
-
-    def __init__(self, count: int, width: int):
-        super().__init__()
-        self.count = count
-        self.generate = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, count * width))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """[B, T, D] -> [B, M, D]."""
-        return self.generate(tokens.mean(1)).view(len(tokens), self.count, -1)

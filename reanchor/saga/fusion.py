@@ -9,7 +9,7 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.saga.head import fuse
+from reanchor.saga.features import fuse
 from reanchor.validation import Validation
 
 Parts = list[Tensor]  # refined, [CLS], projection: [N, D_i] each

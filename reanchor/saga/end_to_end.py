@@ -1,0 +1,71 @@
+"""SAGA stage 4 (off by default): backbone and head together, on images."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from reanchor.clip.model import ClipSpec
+from reanchor.clip.text import TextEncoder
+from reanchor.clipreid.data import TrainingImages, augment
+from reanchor.clipreid.model import ReidModel
+from reanchor.config.sections import Finetune, Saga
+from reanchor.data.sampler import IdentitySampler
+from reanchor.saga.batch import tapped_blocks, token_batch
+from reanchor.saga.head import SagaHead
+from reanchor.saga.losses import stage2_cls_losses, stage3_losses
+from reanchor.saga.train import head_groups
+from reanchor.training.loop import Job
+from reanchor.training.schedule import warmup_then
+
+
+def backbone_parameters(reid: ReidModel) -> list[nn.Parameter]:
+    """What stage 4 trains beside the head: encoder, camera embedding, and the neck and classifier of [CLS]."""
+    modules = [reid.encoder, reid.neck, reid.classifier, *([reid.side] if reid.side is not None else [])]
+    return [parameter for module in modules for parameter in module.parameters() if parameter is not reid.neck.bias]
+
+
+def stage4_losses(head: SagaHead, reid: ReidModel, text: TextEncoder, images: Tensor, labels: Tensor,
+                  sides: Tensor | None, cameras: Tensor, texts: Tensor, config: Saga) -> dict[str, Tensor]:
+    """Stage 3's loss + `stage2_weight` x SAGA's stage-2 losses on [CLS], in one pass.
+
+    Args:
+        images: normalised [B, 3, H, W]; sides: rows of the SIE table [B]; cameras: camids [B];
+            texts: every identity's text feature [C, E].
+    """
+    blocks = tapped_blocks(config.token_blocks, reid.encoder.depth)
+    encoded = reid.encode(images, sides, blocks)
+    terms = stage3_losses(head(token_batch(encoded, blocks, cameras), head.anchors(text)), labels, head, config)
+    before = stage2_cls_losses(reid.classifier(reid.neck(encoded.cls)), encoded.cls, encoded.projected, texts, labels,
+                               config)
+    return {**before, **terms, "loss": terms["loss"] + config.stage2_weight * before["loss"]}
+
+
+def stage4_job(config: Saga, finetune: Finetune, head: SagaHead, reid: ReidModel, text: TextEncoder,
+               data: TrainingImages, texts: Tensor, spec: ClipSpec,
+               validate: Callable[[], dict[str, float]] | None) -> Job:
+    """Stage 4 as a `Job`; the backbone's gradients are switched on, so freeze it again afterwards.
+
+    The cosine after the warm-up ends at `min_lr_ratio`, as in 3b.
+    """
+    sampler = IdentitySampler(data.labels, config.identities, config.images, config.seed + 2)
+    backbone = backbone_parameters(reid)
+    for parameter in backbone:
+        parameter.requires_grad_(True)
+    groups = [{"params": backbone, "lr": config.lr_4_backbone}, *head_groups(head, config.lr_4, config)]
+    device = next(head.parameters()).device
+
+    def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
+        images = augment(data.take(chosen, finetune.occluded, generator), finetune, spec, generator).to(device)
+        side, seen = reid.side, (data.cameras[chosen], data.views[chosen])
+        sides = None if side is None else side.index(*seen).to(device)
+        labels, cameras = (torch.from_numpy(values[chosen]).to(device) for values in (data.labels, data.cameras))
+        return stage4_losses(head, reid, text, images, labels, sides, cameras, texts, config)
+
+    def lr_factor(epoch: int, step: int, steps: int) -> float:
+        return warmup_then(epoch, config.warmup_epochs_4, config.epochs_4, config.min_lr_ratio)
+
+    return Job("saga 4", nn.ModuleDict({"head": head, "reid": reid}),
+               torch.optim.AdamW(groups, lr=config.lr_4, weight_decay=config.weight_decay), config.epochs_4,
+               sampler.batches, losses, lr_factor, config.seed, config.identities * config.images, validate)

@@ -1,0 +1,110 @@
+"""SAGA's patch tokens: cached, resumed, or computed for each batch from the same draws."""
+
+import numpy as np
+import pytest
+import torch
+from golden_files import tiny_clip
+from saga_fakes import AUGMENTED, PLAIN, Rows, pixels, reid_model, training_images
+from torch import Generator
+from torch.testing import assert_close
+
+from reanchor.clip.tokenizer import BytePairTokenizer
+from reanchor.clipreid.data import augment
+from reanchor.config.sections import Saga
+from reanchor.errors import ReanchorError
+from reanchor.saga import tokens
+from reanchor.saga.build import build_head
+from reanchor.saga.tokens import cache_tokens, describe, hash_seed, open_tokens, row_type
+from reanchor.saga.train import saga_job
+from reanchor.training.loop import Trainer
+
+
+def source(tmp_path, finetune=PLAIN, **settings):
+    settings = {"views": 2, "token_blocks": [2], "draw_block": 4, **settings}
+    return open_tokens(tmp_path / "c.npy", reid_model(), training_images(), finetune, Saga(**settings),
+                       tiny_clip().spec)
+
+
+def test_the_cache_holds_the_tokens_of_its_views(tmp_path):
+    cached = source(tmp_path, token_blocks=[1, 2], domain="clip")
+    assert cached.cache["tokens"].shape == (6, 2, 16, 64) and cached.cache["tokens"].dtype == np.float16
+    out = reid_model().encode(pixels(), torch.tensor([0, 1] * 3), (1, 2))
+    chosen = np.array([4, 1])
+    got = cached.take(chosen, np.array([1, 0]))
+    want = torch.cat([out.taps[1][:, 1:], out.taps[2][:, 1:]], dim=1)
+    assert_close(got.tokens, want[chosen], atol=4e-3, rtol=2e-3)
+    assert_close(got.projected, out.projected[chosen], atol=4e-3, rtol=2e-3)
+    assert got.cameras.tolist() == [1, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.npy"]
+
+
+def test_each_block_of_images_draws_from_its_own_generator(tmp_path):
+    cached, data, spec = source(tmp_path, AUGMENTED), training_images(), tiny_clip().spec
+    generator = Generator().manual_seed(hash_seed(0, 4, 1))  # seed, first image of the block, view
+    images = augment(data.take(np.array([4, 5]), AUGMENTED.occluded, generator), AUGMENTED, spec, generator)
+    want = reid_model().encode(images, torch.tensor([0, 1]), (2,)).taps[2][:, 1:]
+    assert_close(cached.take(np.array([4, 5]), np.array([1, 1])).tokens, want, atol=4e-3, rtol=2e-3)
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_tokens_computed_on_the_fly_are_the_cached_ones(tmp_path, block):
+    cached = source(tmp_path, AUGMENTED, draw_block=block, domain="clip")
+    fresh = source(tmp_path, AUGMENTED, draw_block=block, domain="clip", cache="none")
+    chosen, view = np.array([5, 0, 3, 5, 2]), np.array([0, 1, 1, 1, 0])
+    got, want = fresh.take(chosen, view), cached.take(chosen, view)
+    assert_close(got.tokens, want.tokens, atol=4e-3, rtol=2e-3)
+    assert_close(got.projected, want.projected, atol=4e-3, rtol=2e-3)
+    assert torch.equal(got.cameras, want.cameras)
+
+
+def test_training_without_a_cache_ends_where_training_with_one_does(tmp_path):
+    ends, text = {}, tiny_clip().text_encoder()
+    for kind in ("disk", "none"):
+        config = Saga(cache=kind, token_blocks=[2], text_anchors=4, identities=2, images=2, epochs_a=3, views=2,
+                      draw_block=4, refine_layers=1, warmup_epochs=0)
+        read = open_tokens(tmp_path / "c.npy", reid_model(), training_images(), AUGMENTED, config, tiny_clip().spec)
+        head = build_head(config, reid_model(), 3, text, BytePairTokenizer())
+        start = {name: value.clone() for name, value in head.state_dict().items()}
+        job = saga_job("3a", config, head, text, read, training_images().labels, None)
+        ends[kind] = Trainer(job, tmp_path / f"{kind}.pt", "m", 0, Rows()).run().history[-1]["loss"], head.state_dict()
+    assert ends["none"][0] == pytest.approx(ends["disk"][0], rel=2e-3)
+    moved, apart = (sum((ends["disk"][1][name] - other[name]).float().square().sum() for name in start) ** 0.5
+                    for other in (start, ends["none"][1]))
+    assert apart < 0.1 * moved
+
+
+def test_a_killed_caching_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    fresh = source(tmp_path, AUGMENTED, cache="none")
+    whole = cache_tokens(tmp_path / "whole" / "c.npy", fresh, False, batch=4)
+    written, write = [], tokens._write
+
+    def stop_at_the_second(cache, fresh, start, stop, view):
+        if start and not written:
+            raise KeyboardInterrupt
+        write(cache, fresh, start, stop, view)
+
+    monkeypatch.setattr(tokens, "_write", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)
+    assert sorted(path.name for path in tmp_path.glob("*c.*")) == [".c.npy.partial", "c.progress.json"]
+    monkeypatch.setattr(tokens, "_write", lambda *values: (written.append(values[2]), write(*values)))
+    got = cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)
+    assert written == [4, 4]  # both views of the second block, nothing of the first
+    assert np.array_equal(got["tokens"], whole["tokens"])
+    assert [path.name for path in tmp_path.glob("*c.*")] == ["c.npy"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*values):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tokens.os, "posix_fallocate", full)
+    with pytest.raises(ReanchorError, match=r"c\.npy: no space left on the disk"):
+        source(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_size_is_said_beforehand(tmp_path):
+    fresh = source(tmp_path, cache="none")
+    said = describe((12936, 4), row_type(fresh, False), tmp_path / "c.npy")
+    assert "12936 images x 4 views x 8 tokens x 64 in fp16 = 0.05 GB" in said and "saga.cache=none" in said
