@@ -26,14 +26,16 @@ PARENTS = {  # model: folders of the weights it starts from
     "baseline": ("models/backbone",),
     "clip_reid": ("models/backbone", "models/prompts"),
     "saga": ("models/backbone", "models/finetune/clip_reid"),
+    "gate": ("models/backbone", "models/finetune/clip_reid", "models/finetune/baseline"),  # which: gate.model
 }
 METHODS = {  # evaluated method: its weights
     "histogram": None,  # has none
     "zero_shot": "models/backbone", "baseline": "models/finetune/baseline",
-    "clip_reid": "models/finetune/clip_reid", "saga": "models/saga",
+    "clip_reid": "models/finetune/clip_reid", "saga": "models/saga", "gated": "models/gate",
 }
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
+    "gate": ("gate", "finetune"),
 }
 
 

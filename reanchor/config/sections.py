@@ -213,10 +213,36 @@ class Saga:
 
 
 @dataclass
+class Gate:
+    """The visibility-gated replay of [CLS]."""
+
+    train: bool = False  # true: method=gate needs it
+    model: str = field("clip_reid", choices=("clip_reid", "baseline"))  # whose weights, or losses, it stands on
+    trained: bool = False  # false: added to the fine-tuned model; true: stage 2 is trained with it
+    source: str = field("network", choices=("network", "ones"))  # of the patch tokens' weights
+    eps: float = field(0.1, low=1e-6, high=1.0)
+    blocks: int = field(0, low=0)  # the last so many are gated; 0: all
+    seed: int = field(0, low=0)
+    network_blocks: int = field(4, low=1)  # of the backbone, copied by the visibility network
+    epochs: int = field(22, low=1)
+    batch: int = field(96, low=2)
+    lr: float = field(1e-3, low=0.0)
+    weight_decay: float = field(0.05, low=0.0)
+    warmup_epochs: int = field(1, low=0)
+    validate_epochs: int = field(2, low=1)
+    occluded: float = field(0.9, low=0.05, high=1.0)  # chance of an image to be occluded
+    occluded_stage2: float = field(0.5, low=0.0, high=1.0)  # the same while stage 2 is trained with the gate
+    masking: float = field(0.2, low=0.0)  # how often each kind, relative to the others
+    ogor: float = field(0.25, low=0.0)
+    people: float = field(0.55, low=0.0)
+    behind_share: float = field(0.25, low=0.0, high=1.0)  # of pasted people, behind the person asked for
+
+
+@dataclass
 class Evaluate:
     seed: int = field(0, low=0)
     methods: list[str] = field(["histogram", "zero_shot", "baseline", "clip_reid", "saga"],
-                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga"))
+                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "gated"))
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
     bootstrap: int = field(1000, low=10)  # resamples of the query identities
     confidence: float = field(0.95, low=0.5, high=0.999)
@@ -250,6 +276,7 @@ class Params:
     prompts: Prompts = field(Prompts())
     finetune: Finetune = field(Finetune())
     saga: Saga = field(Saga())
+    gate: Gate = field(Gate())
     evaluate: Evaluate = field(Evaluate())
     report: Report = field(Report())
     runtime: Runtime = field(Runtime())

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from reanchor.clip.model import read_model_json
+from reanchor.embedding.gate import GateEmbedder, load_gate
 from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot
 from reanchor.embedding.saga import SagaEmbedder, load_saga
 from reanchor.errors import ReanchorError
 from reanchor.training.device import choose_device
 
-__all__ = ["VARIANTS", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
+__all__ = ["VARIANTS", "GateEmbedder", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 
 VARIANTS = ("fused", "refined", "cls")
 
@@ -30,4 +31,6 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused") -> 
         return load_zero_shot(Path(folder), device)
     if kind == "reid":
         return load_reid(Path(folder), device)
+    if kind == "gate":
+        return load_gate(Path(folder), device)
     return load_saga(Path(folder), device, variant)

@@ -23,6 +23,7 @@ MODELS: dict[str, tuple[str, dict[str, str | None]]] = {
     "baseline": ("finetune/baseline", {"baseline": None}),
     "clip_reid": ("finetune/clip_reid", {"clip_reid": None}),
     "saga": ("saga", {"saga": "fused", "saga_refined": "refined"}),
+    "gated": ("gate", {"gated": None}),
 }
 
 

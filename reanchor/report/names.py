@@ -3,6 +3,7 @@
 METHODS = {
     "histogram": "Colour histogram", "zero_shot": "Zero-shot CLIP", "baseline": "Baseline (no text)",
     "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
+    "gated": "Gated [CLS]",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
          "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
