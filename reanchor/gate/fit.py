@@ -104,7 +104,7 @@ def visibility_figures(network: VisibilityNetwork, spec: ClipSpec, images: np.nd
     device, trunk, logits, shares = next(network.parameters()).device, network.trunk, [], []
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
-        pixels = normalise(torch.from_numpy(np.ascontiguousarray(images[part])), spec.mean, spec.std)
+        pixels = normalise(torch.from_numpy(np.array(images[part])), spec.mean, spec.std)
         logits.append(network(pixels.to(device)).float().cpu().numpy())
         shares.append(patch_shares(masks[part], trunk.grid, trunk.patch, trunk.stride))
     logits, shares = np.concatenate(logits), np.concatenate(shares)

@@ -58,14 +58,14 @@ def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, 
     device, encoder, parts = next(model.parameters()).device, model.encoder, []
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
-        pixels = normalise(torch.from_numpy(np.ascontiguousarray(images[part])), spec.mean, spec.std).to(device)
+        pixels = normalise(torch.from_numpy(np.array(images[part])), spec.mean, spec.std).to(device)
         side, seen = None, labels[part]
         if model.side is not None:
             side = model.side(model.side.index(seen.camids, seen.viewids).to(device))
         if gates is None:
             out = encoder.plain(pixels, side)
         else:
-            known = None if masks is None else torch.from_numpy(np.ascontiguousarray(masks[part]))
+            known = None if masks is None else torch.from_numpy(np.array(masks[part]))
             out = encoder.replay(pixels, gates(pixels, known), side)
         parts.append(F.normalize(retrieval_feature(out.features), dim=1))
     return torch.cat(parts).cpu().numpy()
