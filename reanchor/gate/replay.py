@@ -61,7 +61,7 @@ def gated_block(block: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
     q, k, v = qkv.view(count, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, 2+T, D / H] each
     read = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
     plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
-    mixed = torch.cat([read, plain], dim=2).transpose(1, 2).reshape(count, length, width)
+    mixed = torch.cat([read.transpose(1, 2), plain.transpose(1, 2)], dim=1).reshape(count, length, width)
     x = x + block.ls_1(attention.out_proj(mixed))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
