@@ -267,3 +267,13 @@ def test_both_options_compose(root):
         assert made.gate.train and (made.gate.trained, made.gate.eps) == (trained, eps)
         assert made.evaluate.methods[-1] == "gated"
     assert not from_mapping(OmegaConf.to_container(OmegaConf.create(composition(repository, [])))).gate.train
+
+
+def test_the_run_names_the_weights_the_gate_stands_on():
+    from stages.tracking import parents_of
+
+    assert parents_of("gate", params()) == ("models/backbone", "models/finetune/baseline")
+    assert parents_of("gate", params(trained=True)) == ("models/backbone",)
+    texts = Params()
+    texts.gate.trained = True
+    assert parents_of("gate", texts) == parents_of("clip_reid", texts) == ("models/backbone", "models/prompts")
