@@ -14,7 +14,7 @@ MLFLOW_PAGE = "http://127.0.0.1:5000"
 MODEL_STAGES = {  # stage: its weights
     "backbone": "models/backbone", "prompts": "models/prompts",
     "finetune@baseline": "models/finetune/baseline", "finetune@clip_reid": "models/finetune/clip_reid",
-    "saga": "models/saga", "imported": "models/imported",
+    "saga": "models/saga", "gate": "models/gate", "imported": "models/imported",
 }
 
 

@@ -20,7 +20,7 @@ from pipelines.artifacts import artifact_key
 from pipelines.dvc_commands import DvcFailed, dvc
 from pipelines.server import chosen_server
 
-SEEDED = ("prompts.seed", "finetune.seed", "saga.seed")  # the data and the backbone stay the same
+SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed")  # the data and the backbone stay the same
 
 
 def experiment_name(method: str, seed: int, overrides: list[str]) -> str:
@@ -49,7 +49,7 @@ def compare(methods: list[str], seeds: list[int], overrides: list[str] | None = 
 
     Args:
         methods: Options of conf/method.
-        seeds: Of prompts, finetune and saga.
+        seeds: Of prompts, finetune, saga and gate.
         overrides: Further Hydra overrides, the same for all.
         workspace: Folder of the repository; what git does not have yet is carried along.
 

@@ -30,12 +30,12 @@ PARENTS = {  # model: folders of the weights it starts from
 METHODS = {  # evaluated method: its weights
     "histogram": None,  # has none
     "zero_shot": "models/backbone", "baseline": "models/finetune/baseline",
-    "clip_reid": "models/finetune/clip_reid", "saga": "models/saga",
+    "clip_reid": "models/finetune/clip_reid", "saga": "models/saga", "gated": "models/gate",
     "imported": "models/imported",
 }
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
-    "imported": ("imported",),
+    "gate": ("gate", "finetune"), "imported": ("imported",),
 }
 
 
@@ -57,7 +57,8 @@ class ModelRun:
             [experiment], f"tags.`reanchor.key` = '{key}' and attributes.status = 'RUNNING'", max_results=1)
         if unfinished:
             return cls(client, unfinished[0].info.run_id, root, model)
-        tags = {"reanchor.key": key, "reanchor.stage": stage, "reanchor.model": model, **_origin(root, model)}
+        tags = {"reanchor.key": key, "reanchor.stage": stage, "reanchor.model": model,
+                **_origin(root, model, parents_of(model, params))}
         name = model if model == stage else f"{stage}@{model}"
         run = client.create_run(experiment, tags=tags, run_name=name)
         _log_params(client, run.info.run_id, stage, params)
@@ -156,7 +157,7 @@ def log_evaluation(weights_sha256: str, metrics: dict[str, float], root: Path | 
     client = connect(root)
     run_id = find_run(root, weights_sha256)
     if run_id is None:
-        tags = {WEIGHTS_TAG: weights_sha256, "reanchor.model": name, **_origin(root, name)}
+        tags = {WEIGHTS_TAG: weights_sha256, "reanchor.model": name, **_origin(root, name, PARENTS.get(name, ()))}
         run_id = client.create_run(_experiment_id(client, root), tags=tags, run_name=name).info.run_id
         client.set_terminated(run_id)
     _log_metrics(client, run_id, metrics)
@@ -199,13 +200,22 @@ def _experiment_id(client: Any, root: Path) -> str:
     return client.create_experiment(EXPERIMENT, artifact_location=location)
 
 
-def _origin(root: Path, model: str) -> dict[str, str]:
+def parents_of(model: str, params: Params) -> tuple[str, ...]:
+    """Folders of the weights that a model starts from; the gate's depend on its settings."""
+    if model != "gate":
+        return PARENTS.get(model, ())
+    if params.gate.trained:
+        return PARENTS[params.gate.model]
+    return "models/backbone", f"models/finetune/{params.gate.model}"
+
+
+def _origin(root: Path, model: str, parents: tuple[str, ...]) -> dict[str, str]:
     """Tags that say what a model came from: commit, data, parent weights, enclosing run."""
     tags = {"mlflow.source.git.commit": _git(root, "rev-parse", "HEAD"),
             "reanchor.uncommitted_changes": str(bool(_git(root, "status", "--porcelain", "-uno"))).lower()}
     if model != "backbone":  # which reads no prepared data
         tags["reanchor.data_sha256"] = _data_sha256(root)
-    for folder in PARENTS.get(model, ()):
+    for folder in parents:
         if any((root / folder).rglob("*.safetensors")):
             tags[f"reanchor.parent.{Path(folder).name}"] = weights_sha256(root / folder)
     if os.environ.get(PARENT_VARIABLE):

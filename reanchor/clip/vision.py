@@ -85,16 +85,8 @@ class ImageEncoder(nn.Module):
         self.depth = len(visual.transformer.resblocks)
         self.patch, self.stride = visual.patch_size[0], visual.conv1.stride[0]
 
-    def forward(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
-                keep: Tensor | None = None) -> ImageTokens:
-        """Encode normalised images [B, 3, H, W].
-
-        Args:
-            side: SIE, already multiplied by its coefficient, added before ln_pre: [B, D] to [CLS] only
-                (CLIP-ReID section "SIE and OLP"), [B, 1, D] to every token (TransReID).
-            taps: blocks (1-indexed) whose raw output is wanted.
-            keep: patch dropout, the indices [B, k] of the patch tokens that stay.
-        """
+    def start(self, images: Tensor, side: Tensor | None = None, keep: Tensor | None = None) -> Tensor:
+        """The tokens [B, 1+T, D] that enter the first block; arguments as of `forward`."""
         visual = self.visual
         x = visual.conv1(images).flatten(2).transpose(1, 2)
         cls = visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
@@ -106,7 +98,19 @@ class ImageEncoder(nn.Module):
         if keep is not None:
             chosen = keep.unsqueeze(-1).expand(-1, -1, x.shape[-1])
             x = torch.cat([x[:, :1], x[:, 1:].gather(1, chosen)], dim=1)
-        x = visual.ln_pre(x)
+        return visual.ln_pre(x)
+
+    def forward(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
+                keep: Tensor | None = None) -> ImageTokens:
+        """Encode normalised images [B, 3, H, W].
+
+        Args:
+            side: SIE, already multiplied by its coefficient, added before ln_pre: [B, D] to [CLS] only
+                (CLIP-ReID section "SIE and OLP"), [B, 1, D] to every token (TransReID).
+            taps: blocks (1-indexed) whose raw output is wanted.
+            keep: patch dropout, the indices [B, k] of the patch tokens that stay.
+        """
+        visual, x = self.visual, self.start(images, side, keep)
         kept, before_last = {}, x[:, 0]
         for number, block in enumerate(visual.transformer.resblocks, start=1):
             x = block(x)

@@ -106,12 +106,30 @@ def _saga(params: Params) -> Iterator[str]:
         yield f"prompts.train: got false; allowed: true, since saga.epochs_4 is {saga.epochs_4}"
 
 
+def _gate(params: Params) -> Iterator[str]:
+    gate, blocks = params.gate, vision_blocks(params)
+    for name, value in (("blocks", gate.blocks), ("network_blocks", gate.network_blocks)):
+        if gate.train and blocks is not None and value > blocks:
+            yield (f"gate.{name}: got {value}; allowed: at most {blocks}, the blocks of backbone.source "
+                   f"{params.backbone.source!r}")
+    if not gate.masking + gate.ogor + gate.people:
+        yield "gate.masking: got 0 beside gate.ogor 0 and gate.people 0; allowed: at least one of the three above 0"
+    if gate.warmup_epochs > gate.epochs:
+        yield f"gate.warmup_epochs: got {gate.warmup_epochs}; allowed: at most gate.epochs, which is {gate.epochs}"
+    if gate.train and not gate.trained and not getattr(params.finetune, gate.model).train:
+        yield (f"finetune.{gate.model}.train: got false; allowed: true, since gate.train is true and gate.model is "
+               f"{gate.model!r}")
+    if gate.train and gate.trained and getattr(params.finetune, gate.model).text and not params.prompts.train:
+        yield f"prompts.train: got false; allowed: true, since gate.trained is true and gate.model is {gate.model!r}"
+
+
 def _evaluation(params: Params) -> Iterator[str]:
     methods = params.evaluate.methods
-    needed = {"baseline": params.finetune.baseline, "clip_reid": params.finetune.clip_reid, "saga": params.saga}
+    needed = {"baseline": params.finetune.baseline, "clip_reid": params.finetune.clip_reid, "saga": params.saga,
+              "gated": params.gate}
     for method in (method for method in methods if method in needed and not needed[method].train):
         yield f"evaluate.methods: got {method!r} although its training is switched off; allowed: methods whose " \
-              "`train` is true (choose a group option: method=saga, clip_reid or baseline)"
+              "`train` is true (choose a group option: method=saga, gate, clip_reid or baseline)"
     if params.finetune.clip_reid.train and not params.prompts.train:
         yield "prompts.train: got false; allowed: true, since finetune.clip_reid.train is true"
     if params.saga.train and not params.finetune.clip_reid.train:
@@ -134,4 +152,4 @@ def _imported(params: Params) -> Iterator[str]:
 
 
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _evaluation, _imported)
+                                                         _gate, _evaluation, _imported)

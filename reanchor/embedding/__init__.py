@@ -5,12 +5,13 @@ from pathlib import Path
 
 from reanchor.clip.model import read_model_json
 from reanchor.embedding.flip import FlipAveraged
+from reanchor.embedding.gate import GateEmbedder, load_gate
 from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot
 from reanchor.embedding.saga import VARIANTS, SagaEmbedder, load_saga
 from reanchor.errors import ReanchorError
 from reanchor.training.device import choose_device
 
-__all__ = ["VARIANTS", "FlipAveraged", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
+__all__ = ["VARIANTS", "FlipAveraged", "GateEmbedder", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 
 
 def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", features: Sequence[str] = (),
@@ -39,4 +40,6 @@ def _load(folder: Path, device: str, variant: str, features: Sequence[str]) -> R
     kind = read_model_json(folder)["kind"]
     if kind == "clip":
         return load_zero_shot(folder, device)
+    if kind == "gate":
+        return load_gate(folder, device)
     return load_reid(folder, device, features) if kind == "reid" else load_saga(folder, device, variant)

@@ -20,7 +20,7 @@ EmbedderFactory = Callable[[], Embedder]
 # Each configured method and the folder of its model under models/. An embedder with variants gives a row
 # for each of them: saga, saga_refined.
 MODELS = {"zero_shot": "backbone", "baseline": "finetune/baseline", "clip_reid": "finetune/clip_reid", "saga": "saga",
-          "imported": "imported"}
+          "gated": "gate", "imported": "imported"}
 
 
 def method_factories(methods: list[str], models: Path, device: str, features: Sequence[str] = ()

@@ -4,6 +4,7 @@ METHODS = {
     "histogram": "Colour histogram", "zero_shot": "Zero-shot CLIP", "baseline": "Baseline (no text)",
     "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
     "imported": "Imported model",
+    "gated": "Gated [CLS]",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
          "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",

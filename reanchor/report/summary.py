@@ -11,7 +11,7 @@ from reanchor.config.sections import Params
 from reanchor.errors import ReanchorError
 from reanchor.report.words import study_sentences
 
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga")
+TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate")
 
 
 def read_json(path: Path) -> Any:

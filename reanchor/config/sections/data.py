@@ -1,0 +1,57 @@
+"""What images, and what hides them."""
+
+from dataclasses import dataclass
+
+from reanchor.config.sections.field import field
+
+
+@dataclass
+class Render:
+    """The procedural street. `enabled: false` where a dataset of your own is used."""
+
+    enabled: bool = True
+    seed: int = field(1, low=0)
+    train_identities: int = field(720, low=4, high=100_000)  # validation identities included
+    test_identities: int = field(240, low=4, high=100_000)
+    train_images: int = field(8, low=2)  # per identity
+    test_images: int = field(12, low=2)  # per identity
+    distractors: int = field(200, low=0)  # images with pid 0
+    junk: int = field(40, low=0)  # images with pid -1
+    height: int = field(96, low=16, high=1024)
+    width: int = field(48, low=8, high=1024)
+    supersample: int = field(3, low=1, high=8)
+
+
+@dataclass
+class Prepare:
+    reader: str = field("market1501", choices=(
+        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "folder", "csv"))
+    root: str = "data/streetfolk"
+    card: str = field("none", choices=(  # the dataset's protocol and known counts
+        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
+        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
+        "vehicleid"))
+    test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
+    drop_distractors: bool = False  # leave pid 0 out of the gallery
+    acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back
+    interpolation_train: str = field("bicubic", choices=("bicubic", "bilinear"))
+    interpolation_test: str = field("bicubic", choices=("bicubic", "bilinear"))  # of val, query and gallery
+    height: int = field(96, low=16, high=1024)
+    width: int = field(48, low=8, high=1024)
+    seed: int = field(0, low=0)
+    validation_share: float = field(0.112, low=0.001, high=0.9)  # of training identities
+    max_bad_share: float = field(0.02, low=0.0, high=1.0)  # of files; above it the run stops
+    max_pixels: int = field(20_000_000, low=1)  # per image
+
+
+@dataclass
+class Occlude:
+    seed: int = field(0, low=0)
+    library: str = "drawn"  # or a folder of CLASSn.png cut-outs
+    variant: str = field("ogor-paper", choices=("ogor-paper", "ogor-literal"))
+    train_share: float = field(0.3, low=0.0, high=1.0)  # of training images with an OGor copy
+    ratio_low: float = field(0.1, low=0.01, high=0.9)
+    ratio_high: float = field(0.6, low=0.01, high=0.9)
+    masking_ratios: list[float] = field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], low=0.01, high=0.9)
+    people_ratios: list[float] = field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], low=0.01, high=0.9)

@@ -1,0 +1,53 @@
+"""How they are judged and shown."""
+
+from dataclasses import dataclass
+
+from reanchor.config.sections.field import field
+
+
+@dataclass
+class Rerank:
+    """k-reciprocal re-ranking, a test-time extra."""
+
+    enabled: bool = False
+    k1: int = field(50, low=1, high=1000)  # neighbours of a reciprocal set
+    k2: int = field(15, low=1, high=1000)  # neighbours an encoding is averaged over
+    weight: float = field(0.3, low=0.0, high=1.0)  # of the plain distance; the rest is Jaccard's
+
+
+@dataclass
+class Nfc:
+    """Neighbour feature centralisation, a transductive test-time extra."""
+
+    enabled: bool = False
+    k1: int = field(2, low=1, high=1000)  # neighbours looked at
+    k2: int = field(2, low=1, high=1000)  # of whose lists an item has to be among the first so many
+
+
+# CLIP-ReID's Table 11: before_last, last and projected are its pre_img, img and post_img_feature. Its own test
+# feature, last+projected, is always judged; after_neck is the same behind the BN necks.
+FEATURES = ("before_last", "last", "projected", "last+before_last", "before_last+last+projected", "after_neck")
+
+
+@dataclass
+class Evaluate:
+    seed: int = field(0, low=0)
+    methods: list[str] = field(["histogram", "zero_shot", "baseline", "clip_reid", "saga"],
+                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "gated", "imported"))
+    camera_rule: str = field("auto", choices=("auto", "market", "none"))
+    distance: str = field("cosine", choices=("cosine", "euclidean"))  # euclidean: squared
+    features: list[str] = field([], choices=FEATURES)  # rows beside CLIP-ReID's own test feature
+    rerank: Rerank = field(Rerank())
+    nfc: Nfc = field(Nfc())
+    memory_mb: int = field(1024, low=1)  # for features and blocks of distances while ranking
+    bootstrap: int = field(1000, low=10)  # resamples of the query identities
+    confidence: float = field(0.95, low=0.5, high=0.999)
+    batch: int = field(256, low=1)
+
+
+@dataclass
+class Report:
+    title: str = "Streetfolk study"
+    gallery_queries: int = field(6, low=0)
+    gallery_ranks: int = field(8, low=1)
+    token_images: int = field(8, low=0)

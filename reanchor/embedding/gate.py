@@ -1,0 +1,35 @@
+"""The gated model as an embedder."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from reanchor.clipreid.model import retrieval_feature
+from reanchor.data.augment import normalise
+from reanchor.embedding.reid import ReidEmbedder, seen_by
+from reanchor.evaluation.embedder import Embedding
+from reanchor.gate.store import read_gated
+
+
+class GateEmbedder(ReidEmbedder):
+    """As `ReidEmbedder`, with the replayed [CLS] and the weights of the gate."""
+
+    @torch.inference_mode()
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """Unit features [B, D + E]; token weights are the gate's, scaled to sum to 1."""
+        encoder, sides = self.model.encoder, self._sides(seen_by(camids, viewids))
+        pixels = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
+        pixels = pixels.to(self.device)
+        weights = encoder.gates(pixels)
+        out = encoder.replay(pixels, weights, None if sides is None else self.model.side(sides))
+        shares = weights.clamp(min=1e-6)
+        shares = shares / shares.sum(1, keepdim=True)
+        return Embedding(F.normalize(retrieval_feature(out.features), dim=1).cpu().numpy(), shares.cpu().numpy())
+
+
+def load_gate(folder: Path, device: str) -> GateEmbedder:
+    """A gated model as an embedder."""
+    model, spec = read_gated(folder)
+    return GateEmbedder("gated", model, spec, device)

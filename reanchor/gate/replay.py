@@ -1,0 +1,113 @@
+"""[CLS] read a second time, with attention only where the person is visible (docs/gate.md; this project's own).
+
+Patch tokens and the plain [CLS] pass the backbone as they always do. A second [CLS] starts like the plain one and
+re-reads the keys and values of every block: of itself and of the patch tokens, whose attention logits get log(w + eps),
+w in (0, 1) being the chance that the patch shows the person asked for. It costs one token more, not a second pass.
+
+Shapes: B images, T patch tokens, D token width, H attention heads, E joint width.
+"""
+
+from collections.abc import Collection
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from reanchor.clip.vision import ImageEncoder, ImageTokens
+from reanchor.errors import ReanchorError
+from reanchor.gate.gates import Gates
+
+
+def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor | None = None,
+           taps: Collection[int] = (), eps: float = 0.1, blocks: int = 0) -> ImageTokens:
+    """Encode normalised images [B, 3, H, W] with [CLS] gated by `weights` [B, T].
+
+    Args:
+        side, taps: as of `ImageEncoder.forward`; SIE reaches both [CLS] tokens.
+        eps: what a patch that shows nothing of the person still weighs; weights of 1 - eps change nothing.
+        blocks: how many of the last blocks are gated; 0: all.
+
+    Returns:
+        The fields of the plain pass with the replayed [CLS] in the place of the plain one; patch tokens are the plain
+        pass's own.
+    """
+    x, bias = encoder.start(images, side), attention_bias(weights, eps)
+    plain = encoder.depth - blocks if blocks else 0
+    kept, before_last = {}, x[:, 0]
+    for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
+        if number == plain + 1:
+            x = torch.cat([x[:, :1], x], dim=1)  # replayed [CLS], plain [CLS], patch tokens
+        x = gated_block(block, x, bias) if number > plain else block(x)
+        if number in taps:
+            kept[number] = _without_plain(x) if number > plain else x
+        if number == encoder.depth - 1:
+            before_last = x[:, 0]
+    last = encoder.visual.ln_post(_without_plain(x))
+    return ImageTokens(last, last[:, 0] @ encoder.visual.proj, before_last, kept)
+
+
+def attention_bias(weights: Tensor, eps: float) -> Tensor:
+    """Added to the replayed [CLS]'s logits, [B, 1, 1, 2+T]: itself 0, the plain [CLS] -inf, patches log(w + eps)."""
+    patches = torch.log(weights.float() + eps)
+    own, plain = patches.new_zeros(len(patches), 1), patches.new_full((len(patches), 1), float("-inf"))
+    return torch.cat([own, plain, patches], dim=1)[:, None, None]
+
+
+def gated_block(block: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
+    """One block on [replayed [CLS], plain [CLS], patch tokens], [B, 2+T, D]; keys and values are made once for both."""
+    attention = block.attn
+    count, length, width = x.shape
+    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    q, k, v = qkv.view(count, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, 2+T, D / H] each
+    read = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
+    plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
+    mixed = torch.cat([read.transpose(1, 2), plain.transpose(1, 2)], dim=1).reshape(count, length, width)
+    x = x + block.ls_1(attention.out_proj(mixed))
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
+def _without_plain(x: Tensor) -> Tensor:
+    return torch.cat([x[:, :1], x[:, 2:]], dim=1)
+
+
+class GatedEncoder(nn.Module):
+    """An image encoder whose [CLS] is replayed; it stands where an `ImageEncoder` stands.
+
+    Args:
+        plain: the encoder that is gated.
+        gates: where the weights come from.
+        eps, blocks: as of `replay`.
+
+    Raises:
+        ReanchorError: an encoder without patch tokens, with other blocks than CLIP's, or with too few of them.
+    """
+
+    def __init__(self, plain: ImageEncoder, gates: Gates, eps: float, blocks: int = 0):
+        super().__init__()
+        check_fits(plain, blocks)
+        self.plain, self.gates, self.eps, self.blocks = plain, gates, eps, blocks
+        self.grid, self.width, self.embed, self.depth = plain.grid, plain.width, plain.embed, plain.depth
+        self.patch, self.stride = plain.patch, plain.stride
+
+    def forward(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = ()) -> ImageTokens:
+        """As `ImageEncoder.forward`, with the replayed [CLS]."""
+        return self.replay(images, self.gates(images), side, taps)
+
+    def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None,
+               taps: Collection[int] = ()) -> ImageTokens:
+        """The same with weights [B, T] from elsewhere."""
+        return replay(self.plain, images, weights, side, taps, self.eps, self.blocks)
+
+
+def check_fits(encoder: nn.Module, blocks: int) -> None:
+    """Raise ReanchorError where the replay asks for what this backbone does not have."""
+    if encoder.grid is None:
+        raise ReanchorError("gate.train: the gate reads patch tokens, which a ResNet has not; allowed: a ViT; choose "
+                            "another backbone or method=clip_reid")
+    if blocks > encoder.depth:
+        raise ReanchorError(f"gate.blocks: got {blocks}; allowed: 1 to {encoder.depth}, the blocks of this backbone, "
+                            "or 0 for all of them")
+    for block in encoder.visual.transformer.resblocks:
+        if not isinstance(block.attn, nn.MultiheadAttention):
+            raise ReanchorError(f"gate.train: this backbone's attention is open_clip's {type(block.attn).__name__}; "
+                                "allowed: CLIP's own (torch's MultiheadAttention); choose another backbone.model")

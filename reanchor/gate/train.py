@@ -1,0 +1,125 @@
+"""The gate from the workspace's files: the visibility network, then a gated model.
+
+Either the gate is added to a fine-tuned model, or stage 2 is trained with it: the losses see the replayed [CLS].
+"""
+
+import dataclasses
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import Generator
+
+from reanchor.clip.model import Clip, ClipSpec, freeze
+from reanchor.clipreid.data import TrainingImages
+from reanchor.clipreid.finetune import finetune_job
+from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.store import read_reid
+from reanchor.clipreid.texts import open_texts
+from reanchor.clipreid.train import build_model, embed_with
+from reanchor.config.sections import LossWeights, Params
+from reanchor.files import atomic_directory
+from reanchor.gate.fit import VisibilityValidation, suite_figures, visibility_job
+from reanchor.gate.gates import NetworkGates, OnesGates
+from reanchor.gate.generator import GeneratedImages, OcclusionGenerator
+from reanchor.gate.headroom import chosen_conditions, compare_gates
+from reanchor.gate.replay import check_fits
+from reanchor.gate.store import gate_model, ones_gates, save_gated
+from reanchor.gate.visibility import VisibilityNetwork
+from reanchor.training import checkpoint
+from reanchor.training.device import choose_device
+from reanchor.training.loop import Job, Outcome, Trainer
+from reanchor.training.recorder import PhaseRecorder, Recorder
+from reanchor.validation import RULE, Validation
+
+
+class GateTraining:
+    """What both trainings of the stage share."""
+
+    def __init__(self, params: Params, root: Path, recorder: Recorder):
+        self.params, self.root, self.recorder = params, root, recorder
+        self.prepared, self.occluded = root / "data/prepared", root / "data/occluded"
+        self.device = choose_device(params.runtime.device)
+        self.clip = Clip.load(root / "models/backbone")
+        check_fits(self.clip.image_encoder(), params.gate.blocks)
+        self.weights: LossWeights = getattr(params.finetune, params.gate.model)
+        self.data = TrainingImages.open(self.prepared)
+        self.mark = self._mark()
+        self.steps, self.epochs = 0, 0  # trained so far: the curve of stage 2 comes after the network's
+
+    def stream(self, split: str) -> OcclusionGenerator:
+        """The occlusions of one split."""
+        return OcclusionGenerator.open(self.params.gate, self.params.occlude, self.prepared, self.occluded, split)
+
+    def gates(self) -> tuple[NetworkGates | OnesGates, dict[str, float]]:
+        """Trained gates, and how well they see; or the control."""
+        config, encoder = self.params.gate, self.clip.image_encoder()
+        if config.source == "ones":
+            return ones_gates(encoder), {}
+        network = VisibilityNetwork(encoder, config.network_blocks)
+        network.initialise(Generator().manual_seed(config.seed))
+        network.to(self.device)
+        validation = VisibilityValidation.draw(config, self.stream("val"))
+        spec = self.clip.spec
+        job = visibility_job(config, self.params.finetune, network, spec, self.stream("train"), self.data.rows,
+                             lambda: validation.score(network, spec))
+        outcome = self.run(job, "visibility", {"loss": "visibility_loss", "score": "val_visibility"})
+        freeze(network)
+        figures = {f"visibility_{name}": value for name, value in outcome.figures().items()}
+        return NetworkGates(network), {**figures, **suite_figures(network, spec, self.occluded)}
+
+    def model(self, gates: NetworkGates | OnesGates) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
+        """The gated model, its CLIP's spec, and what its training told."""
+        config = self.params.gate
+        if config.trained:
+            return self._stage2(gates)
+        model, spec, _ = read_reid(self.root / f"models/finetune/{config.model}")
+        return gate_model(model, gates, config.eps, config.blocks).to(self.device), spec, {}
+
+    def run(self, job: Job, name: str, columns: dict[str, str] | None = None) -> Outcome:
+        """Train to the end, or go on where an interrupted training was; `columns`: other names in the curve."""
+        path = self.root / f".checkpoints/gate-{name}-{self.mark}.pt"
+        outcome = Trainer(job, path, self.mark, self.params.runtime.checkpoint_steps,
+                          PhaseRecorder(self.recorder, self.steps, self.epochs, columns)).run()
+        self.steps, self.epochs = self.steps + outcome.steps, self.epochs + job.epochs
+        return outcome
+
+    def _stage2(self, gates: NetworkGates | OnesGates) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
+        config, spec, params = self.params.gate, self.clip.spec, self.params
+        finetune = dataclasses.replace(params.finetune, occluded=config.occluded_stage2)
+        data = GeneratedImages(**vars(self.data), stream=self.stream("train"))
+        texts = None
+        if self.weights.text:
+            texts = open_texts(self.root / "models/prompts", self.clip, finetune.one_stage, self.device)
+        model = build_model(self.clip, data, params, self.weights)
+        gate_model(model, gates, config.eps, config.blocks).to(self.device)
+        validation = Validation.open(self.prepared, self.occluded)
+        job = finetune_job("gate: stage 2", finetune, self.weights, model, data, texts, spec,
+                           lambda: validation.score(embed_with(model, spec, self.device)))
+        return model, spec, {**self.run(job, "stage2").figures(), "selection": RULE}
+
+    def _mark(self) -> str:
+        paths = [self.prepared / "manifest.parquet", self.occluded / "suites.json",
+                 self.root / "models/backbone/weights.safetensors", self.root / "models/backbone/model.json"]
+        if self.params.gate.trained and self.weights.text:
+            paths.append(self.root / "models/prompts/prompts.safetensors")
+        settings = (self.params.gate, self.params.finetune, self.params.occlude)
+        return checkpoint.fingerprint(*map(asdict, settings), checkpoint.inputs(*paths))
+
+
+def train_gate(params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
+    """Train what `params.gate` asks for, write the gated model into `out`, return its figures.
+
+    Beside the trainings' own: AUC of the network on each validation suite, and mAP of validation identities with the
+    plain [CLS], with the gate, and with exact masks.
+
+    Raises:
+        ReanchorError: a backbone that cannot be gated, or data that cannot be occluded.
+    """
+    training = GateTraining(params, root, recorder)
+    gates, figures = training.gates()
+    model, spec, told = training.model(gates)
+    freeze(model)
+    compared = compare_gates(model, spec, training.prepared, training.occluded, chosen_conditions(params.occlude))
+    with atomic_directory(out) as folder:
+        save_gated(model, spec, folder)
+    return {**figures, **told, **compared}
