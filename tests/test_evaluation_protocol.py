@@ -10,8 +10,10 @@ import pytest
 from evaluation_fakes import FakeEmbedder, make_study
 
 from reanchor.config.sections import Evaluate, Nfc, Rerank
+from reanchor.data import Manifest
+from reanchor.data.store import write_store
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.conditions import Study, _card
+from reanchor.evaluation.conditions import Study, load_study
 from reanchor.evaluation.distance import block_distance
 from reanchor.evaluation.draws import gallery_draws, lost_queries, query_pids
 from reanchor.evaluation.embedder import Embedding
@@ -21,6 +23,7 @@ from reanchor.evaluation.nfc import centralise
 from reanchor.evaluation.ranker import Ranker, Side
 from reanchor.evaluation.ranking import Labels, rank_features
 from reanchor.evaluation.rerank import reranked_distance
+from reanchor.files import write_json
 
 
 def bare_study(pids, camids, query, gallery, **card) -> Study:
@@ -50,14 +53,33 @@ def test_the_card_decides_before_the_cameras_do():
     assert dataclasses.replace(study, card_rule="none").camera_rule("market") == "market"
 
 
-def test_a_manifests_metadata_becomes_the_card(tmp_path):
-    told = _card({"card": "vehicleid", "kind": "vehicle", "camera_rule": "none", "galleries": "10"}, tmp_path)
-    assert told == {"card": "vehicleid", "kind": "vehicle", "card_rule": "none", "galleries": 10}
-    assert _card({}, tmp_path) == {"galleries": 1}  # a manifest without a card: the study's defaults
-    for key, value in (("camera_rule", "marked"), ("galleries", "0"), ("galleries", "ten")):
-        with pytest.raises(ReanchorError, match=rf"{key}: got '{value}'; allowed: .*prepare stage") as error:
-            _card({key: value}, tmp_path)
-        assert "\n" not in str(error.value)
+def prepared(root, **metadata):
+    """Two prepared images, one a query and one its gallery, and no occluded suite."""
+    manifest = Manifest(["a", "b"], ["a.jpg", "b.jpg"], np.array([7, 7]), np.array([1, 2], np.int32),
+                        np.array([3, 4], np.int32), np.array(["query", "gallery"]), [[], []],
+                        np.array([4, 4], np.int32), np.array([8, 8], np.int32), ["", ""], metadata)
+    root.mkdir()
+    manifest.write(root / "manifest.parquet")
+    write_store(root / "images.arrow", [np.zeros((8, 4, 3), np.uint8)] * 2)
+    write_json(root / "statistics.json", {"found": {"junk": 5}})
+    write_json(root / "occluded/suites.json", {"test": []})
+    return load_study(root, root / "occluded")
+
+
+def test_the_manifest_tells_views_and_the_card(tmp_path):
+    study = prepared(tmp_path / "a", card="vehicleid", kind="vehicle", camera_rule="none", galleries="10")
+    assert (study.card, study.kind, study.card_rule, study.galleries) == ("vehicleid", "vehicle", "none", 10)
+    assert study.labels.viewids.tolist() == [3, 4] and study.labels.pids.dtype == np.int64
+    study = prepared(tmp_path / "b")  # of an earlier version
+    assert (study.card, study.kind, study.card_rule, study.galleries) == ("", "", "auto", 1)
+    assert study.gallery_counts(study.gallery_rows)["junk_dropped"] == 5
+
+
+@pytest.mark.parametrize(("key", "value"), [("camera_rule", "marked"), ("galleries", "0"), ("galleries", "ten")])
+def test_a_manifest_with_a_broken_card_is_one_line(tmp_path, key, value):
+    with pytest.raises(ReanchorError, match=rf"manifest\.parquet: {key}: got '{value}'; allowed: .*prepare stage") as e:
+        prepared(tmp_path / "a", **{key: value})
+    assert "\n" not in str(e.value)
 
 
 # random galleries

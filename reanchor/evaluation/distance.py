@@ -38,11 +38,3 @@ def block_distance(query_QD: np.ndarray, gallery_GD: np.ndarray, kind: str = "co
     """A function that gives the distances of some query rows to the whole gallery."""
     distance = DISTANCES[kind]
     return lambda rows: distance(query_QD[rows], gallery_GD)
-
-
-def paired_distance(a_PD: np.ndarray, b_PD: np.ndarray, kind: str) -> np.ndarray:
-    """Distance of each row of `a` to the same row of `b`, [P], in their dtype."""
-    if kind == "cosine":
-        return 1 - np.einsum("pd,pd->p", a_PD, b_PD)
-    difference_PD = a_PD - b_PD
-    return np.einsum("pd,pd->p", difference_PD, difference_PD)

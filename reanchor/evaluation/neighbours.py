@@ -101,10 +101,16 @@ def _first_columns(distance_bN: np.ndarray, count: int) -> np.ndarray:
     return column[order[start_b[:, None] + np.arange(count)]]
 
 
+def sparse_rows(index_bK: np.ndarray, value: float, columns: int, dtype: type) -> csr_array:
+    """Sparse [b, columns] with `value` at the given columns of each row."""
+    rows, count = index_bK.shape
+    small = np.int32 if rows * count < 2**31 else np.int64  # half the memory of every product to come
+    return csr_array((np.full(rows * count, value, dtype), np.array(index_bK, small, order="C").ravel(),
+                      np.arange(0, rows * count + 1, count, dtype=small)), shape=(rows, columns))
+
+
 def adjacency(index_NK: np.ndarray, dtype: type = np.int32) -> csr_array:
     """Sparse [N, N]: 1 where the column is among the row's neighbours."""
-    total, count = index_NK.shape
-    matrix = csr_array((np.ones(total * count, dtype), np.ascontiguousarray(index_NK).ravel(),
-                        np.arange(0, total * count + 1, count)), shape=(total, total))
+    matrix = sparse_rows(index_NK, 1, len(index_NK), dtype)
     matrix.sort_indices()
     return matrix

@@ -20,11 +20,11 @@ import numpy as np
 from scipy.sparse import csc_array, csr_array, vstack
 
 from reanchor.config.sections import Rerank
-from reanchor.evaluation.distance import DISTANCES, BlockDistance, paired_distance
-from reanchor.evaluation.neighbours import Items, Neighbours, adjacency, nearest
+from reanchor.evaluation.distance import DISTANCES, BlockDistance
+from reanchor.evaluation.neighbours import Items, Neighbours, adjacency, nearest, sparse_rows
 
 MEMORY = 256 * 2**20  # bytes for blocks of distances and of encodings
-PAIRS = 2**23  # bytes of features gathered at a time
+SETS = 2**23  # bytes of the product that one block of sets comes from
 
 
 def reranked_distance(query_QD: np.ndarray, gallery_GD: np.ndarray, settings: Rerank, *, kind: str = "cosine",
@@ -50,7 +50,7 @@ def encode(items: Items, found: Neighbours, k1: int) -> csr_array:
     """Each item's weights over its expanded k-reciprocal set, sparse [N, N]; rows sum to 1 (eq. 7)."""
     mutual = reciprocal(found.index_NK, k1 + 1)
     half = reciprocal(found.index_NK, round(k1 / 2) + 1)
-    step = max(1, PAIRS // (16 * found.index_NK.shape[1] * (k1 // 2 + 2)))
+    step = max(1, SETS // (16 * found.index_NK.shape[1] * (k1 // 2 + 2)))
     blocks = []
     for start in range(0, len(items), step):
         sets = expand(mutual[start : start + step], half)
@@ -75,12 +75,11 @@ def expand(mutual_bN: csr_array, half_NN: csr_array) -> csr_array:
 
 def _weigh(items: Items, sets: csr_array, start: int, farthest_N: np.ndarray) -> csr_array:
     """exp(-distance / largest distance) on the members of each set, rows scaled to sum 1."""
+    distance = np.empty(sets.nnz, items.dtype)
+    for i, feature in enumerate(items.features(start + np.arange(sets.shape[0]))):
+        members = slice(sets.indptr[i], sets.indptr[i + 1])
+        distance[members] = DISTANCES[items.kind](feature[None], items.features(sets.indices[members]), items.dtype)[0]
     row = np.repeat(np.arange(sets.shape[0]), np.diff(sets.indptr))
-    distance = np.empty(len(row), items.dtype)
-    step = max(1, PAIRS // (np.dtype(items.dtype).itemsize * items.query_QD.shape[1]))
-    for part in (slice(first, first + step) for first in range(0, len(row), step)):
-        distance[part] = paired_distance(items.features(start + row[part]), items.features(sets.indices[part]),
-                                         items.kind)
     weight = np.exp(-distance / _scale(farthest_N[start + row]))
     total = np.bincount(row, weights=weight, minlength=sets.shape[0])
     return csr_array(((weight / total[row]).astype(items.dtype), sets.indices, sets.indptr), shape=sets.shape)
@@ -98,8 +97,7 @@ class Reranked:
         self._nearest_NK = found.index_NK[:, : settings.k2] if settings.k2 > 1 else None
         self._farthest_N = found.farthest_N
         self._chunks = self._cut(memory // 2)
-        self._kept: dict[int, csc_array] = {}
-        self._room = memory // 2
+        self._whole = self._keep(memory)
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         items, queries = self._items, self._expanded(rows)
@@ -117,9 +115,7 @@ class Reranked:
         if self._nearest_NK is None:
             return self._encoding[rows]
         near = self._nearest_NK[rows]
-        share = np.full(near.size, 1 / near.shape[1], self._items.dtype)
-        mean = csr_array((share, near.ravel(), np.arange(0, near.size + 1, near.shape[1])),
-                         shape=(len(near), self._encoding.shape[0]))
+        mean = sparse_rows(near, 1 / near.shape[1], self._encoding.shape[0], self._items.dtype)
         return mean @ self._encoding
 
     def _cut(self, memory: int) -> list[tuple[int, int]]:
@@ -132,19 +128,26 @@ class Reranked:
         edges = [0, *(np.flatnonzero(np.diff(chunk_G)) + 1).tolist(), len(gallery)]
         return list(itertools.pairwise(edges))
 
-    def _invert(self, start: int, stop: int) -> csc_array:
-        return self._expanded(len(self._items.query_QD) + np.arange(start, stop)).tocsc()
+    def _keep(self, memory: int) -> csc_array | None:
+        """All averaged encodings of the gallery where they fit; most often they do, far below the bound of `_cut`."""
+        blocks, size = [], 0
+        for start, stop in self._chunks:
+            blocks.append(self._averaged(start, stop))
+            size += blocks[-1].data.nbytes + blocks[-1].indices.nbytes + blocks[-1].indptr.nbytes
+            if 3 * size > memory:  # the blocks, joined, and turned into columns
+                return None
+        return vstack(blocks, format="csr").tocsc()
+
+    def _averaged(self, start: int, stop: int) -> csr_array:
+        return self._expanded(len(self._items.query_QD) + np.arange(start, stop))
 
     def _gallery(self) -> Iterator[tuple[int, int, csc_array]]:
+        """Ranges of the gallery with their averaged encodings by column."""
+        if self._whole is not None:
+            yield 0, len(self._items.gallery_GD), self._whole
+            return
         for start, stop in self._chunks:
-            inverted = self._kept.get(start)
-            if inverted is None:
-                inverted = self._invert(start, stop)
-                size = inverted.data.nbytes + inverted.indices.nbytes + inverted.indptr.nbytes
-                if size <= self._room:  # most often all are kept: the bound of `_cut` is far above their size
-                    self._kept[start] = inverted
-                    self._room -= size
-            yield start, stop, inverted
+            yield start, stop, self._averaged(start, stop).tocsc()
 
 
 def minimum_sums(query_bN: csr_array, gallery_gN: csc_array, into_bg: np.ndarray) -> None:
