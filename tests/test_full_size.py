@@ -94,7 +94,8 @@ def judged(folder) -> np.ndarray:
     """Features of the photos, after an evaluation with two queries and two gallery images."""
     embedder = load_embedder(folder)
     study = Study(photos(), Labels(PIDS + 1, CAMIDS), np.array([0, 2]), np.array([1, 3]), [])
-    ranking = measure_method("full", embedder, study, Evaluate(batch=4, camera_rule="market")).rankings["whole"]
+    measured = measure_method("full", embedder, study, Evaluate(batch=4, camera_rule="market"))["full"]
+    ranking = measured.rankings["whole"]
     assert ranking.ap_Q.shape == (2,) and (ranking.ap_Q >= 0.5).all()  # one of two is right
     features = embedder.embed(photos(), CAMIDS).features
     assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-5)

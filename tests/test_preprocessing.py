@@ -50,7 +50,7 @@ def test_the_difference_is_found_before_anything_is_embedded(tmp_path):
     fake.preprocessing = Preprocessing(96, 48, "bilinear")
     with pytest.raises(ReanchorError, match=r"holds 96x48 bicubic; set prepare.interpolation_test=bilinear"):
         measure_method("fake", fake, dataclasses.replace(study, interpolation="bicubic"), Evaluate(camera_rule="none"))
-    assert "whole" in measure_method("fake", fake, study, Evaluate(camera_rule="none")).rankings
+    assert "whole" in measure_method("fake", fake, study, Evaluate(camera_rule="none"))["fake"].rankings
 
 
 def test_a_manifest_tells_how_test_images_were_resized():
