@@ -16,7 +16,7 @@ from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
 from reanchor.weights.outcome import Outcome
 
-KINDS = ("clip", "reid", "saga")  # of model.json
+KINDS = ("clip", "reid", "saga", "gate")  # of model.json
 T = TypeVar("T")
 
 
