@@ -3,7 +3,7 @@
     python -m stages.compose render.train_identities=400 && dvc repro occlude backbone
     python -m benchmarks.clip_reid_tables --epochs 4 --seeds 0 1 2
 
-Loss weights are the published ones (.25 / 1 / 1, no token term); the last epoch is judged, so that nothing is
+Loss weights are the published ones (no token term); the last epoch is judged, so that nothing is
 selected. Finished trainings are kept in --out and not repeated. Intervals: paired bootstrap over query
 identities of the mean over seeds.
 """
@@ -27,18 +27,18 @@ from reanchor.evaluation.conditions import Condition, Study, load_study
 from reanchor.files import atomic_path
 from stages.compose import composition
 
-# name -> (model, option of conf/ablation); the reference of every difference is "two stages".
+# name -> (model, option of conf/ablation, further settings); the reference of every difference is "two stages".
 ARMS = {
-    "baseline": ("baseline", "none"),
-    "one stage": ("clip_reid", "one_stage"),
-    "two stages (instance, M = 4)": ("clip_reid", "none"),
-    "average": ("clip_reid", "prompts_average"),
-    "M = 1": ("clip_reid", "context_1"),
-    "M = 8": ("clip_reid", "context_8"),
+    "baseline, ID weight .25": ("baseline", "none", ["finetune.baseline.id=0.25"]),
+    "baseline, ID weight 1": ("baseline", "none", ["finetune.baseline.id=1.0"]),
+    "one stage": ("clip_reid", "one_stage", []),
+    "two stages (instance, M = 4)": ("clip_reid", "none", []),
+    "average": ("clip_reid", "prompts_average", []),
+    "M = 1": ("clip_reid", "context_1", []),
+    "M = 8": ("clip_reid", "context_8", []),
 }
 REFERENCE = "two stages (instance, M = 4)"
-PUBLISHED = ["finetune.baseline.id=0.25", "finetune.clip_reid.id=0.25", "finetune.baseline.token=0.0",
-             "finetune.clip_reid.token=0.0"]
+PUBLISHED = ["finetune.clip_reid.id=0.25", "finetune.baseline.token=0.0", "finetune.clip_reid.token=0.0"]
 CONDITIONS = ("whole", "ogor")
 
 
@@ -49,9 +49,10 @@ class Silent:
         """Nothing."""
 
 
-def settings(ablation: str, seed: int, epochs: int, threads: int) -> Params:
+def settings(ablation: str, further: list[str], seed: int, epochs: int, threads: int) -> Params:
     """The small recipe with the published loss weights, one preset and one seed."""
-    overrides = [*PUBLISHED, f"ablation={ablation}", f"finetune.epochs={epochs}", f"finetune.validate_epochs={epochs}",
+    overrides = [*PUBLISHED, *further, f"ablation={ablation}",
+                 f"finetune.epochs={epochs}", f"finetune.validate_epochs={epochs}",
                  f"prompts.seed={seed}", f"finetune.seed={seed}", f"runtime.threads={threads}"]
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(Path.cwd(), overrides))))
 
@@ -118,10 +119,10 @@ def main() -> None:
     study = dataclasses.replace(study, suites=[c for c in study.suites if c.name in CONDITIONS])
     found = {}
     for seed in options.seeds:
-        for arm, (model, ablation) in ARMS.items():
-            kept = options.out / f"{model}-{ablation}-{options.epochs}-{seed}.npz"
+        for arm, (model, ablation, further) in ARMS.items():
+            kept = options.out / f"{'-'.join([model, ablation, *further])}-{options.epochs}-{seed}.npz"
             if not kept.is_file():
-                params = settings(ablation, seed, options.epochs, options.threads)
+                params = settings(ablation, further, seed, options.epochs, options.threads)
                 precision = train_and_judge(model, params, root, study)
                 with atomic_path(kept) as temporary, temporary.open("wb") as file:
                     np.savez(file, **precision)

@@ -4,7 +4,8 @@
 
 Textbook: every image is decoded from its JPEG file and transformed by PIL and torchvision, fp32 (on a GPU
 fp16 autocast with a scaler, files read by worker processes), losses and optimiser as published. Here: pixels from
-the memory-mapped store, transforms on whole batches, bf16 autocast. Same network, same losses, random weights.
+the memory-mapped store, transforms on whole batches, bf16 autocast where the processor has it. Same network, same
+losses. `--model shipped` is the small CLIP at its own size, 96 x 48.
 """
 
 import argparse
@@ -23,29 +24,30 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
 from benchmarks.store import decode, make_files
-from reanchor.clip.load import architecture_of
+from reanchor.clip.load import architecture_of, shipped
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.finetune import finetune_job
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.texts import FixedTexts
-from reanchor.config.sections import Finetune, LossWeights
+from reanchor.config.sections import Backbone, Finetune, LossWeights
 from reanchor.data import ImageStore, write_store
 from reanchor.data.sampler import IdentitySampler
+from reanchor.training.device import uses_bf16
 
-SIZE, IDENTITIES, IMAGES = (256, 128), 128, 4
+IDENTITIES, IMAGES = 128, 4
 RECIPE = Finetune(optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
-                  schedule="multistep", pad=10, occluded=0.0, precision="bf16")
+                  schedule="multistep", pad=10, occluded=0.0, precision="auto")
 
 
 class Files(Dataset):
     """Decoded and transformed one by one."""
 
-    def __init__(self, paths: list[Path], labels: np.ndarray):
+    def __init__(self, paths: list[Path], labels: np.ndarray, size: tuple[int, int]):
         self.paths, self.labels = paths, labels
         self.transform = T.Compose([
-            T.Resize(SIZE, interpolation=T.InterpolationMode.BICUBIC), T.RandomHorizontalFlip(), T.Pad(10),
-            T.RandomCrop(SIZE), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3),
+            T.Resize(size, interpolation=T.InterpolationMode.BICUBIC), T.RandomHorizontalFlip(), T.Pad(10),
+            T.RandomCrop(size), T.ToTensor(), T.Normalize([0.5] * 3, [0.5] * 3),
             RandomErasing(probability=0.5, mode="pixel", max_count=1, device="cpu")])
 
     def __len__(self) -> int:
@@ -67,12 +69,12 @@ def textbook_losses(model: ReidModel, images: Tensor, labels: Tensor, texts: Ten
     return loss + entropy(out.features[2] @ texts.T, labels)
 
 
-def textbook_step(model: ReidModel, texts: Tensor, paths: list[Path], labels: np.ndarray, device: str,
-                  batches: list[np.ndarray], workers: int) -> Callable[[], None]:
+def textbook_step(model: ReidModel, texts: Tensor, files: Files, device: str, batches: list[np.ndarray],
+                  workers: int) -> Callable[[], None]:
     """One step of the plain loop."""
     optimizer = torch.optim.Adam([{"params": [p], "lr": 5e-6 * (2 if "bias" in name else 1), "weight_decay": 1e-4}
                                   for name, p in model.named_parameters() if p.requires_grad])
-    loader = iter(DataLoader(Files(paths, labels), batch_sampler=[b.tolist() for b in batches], num_workers=workers))
+    loader = iter(DataLoader(files, batch_sampler=[b.tolist() for b in batches], num_workers=workers))
     scaler = torch.amp.GradScaler(device, enabled=device == "cuda")
 
     def step() -> None:
@@ -94,7 +96,7 @@ def our_step(model: ReidModel, texts: Tensor, data: TrainingImages, spec: ClipSp
     left, generator = iter(batches), Generator().manual_seed(0)
 
     def step() -> None:
-        with torch.autocast(device, torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16, enabled=uses_bf16(RECIPE.precision, device)):
             terms = job.losses(next(left), generator)
         job.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -115,30 +117,35 @@ def seconds(step: Callable[[], None], device: str) -> float:
 def main() -> None:
     """Alternate the two loops; print medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="ViT-B-16-quickgelu", help="open_clip's name of a ViT or ResNet CLIP")
+    parser.add_argument("--model", default="ViT-B-16-quickgelu",
+                        help="open_clip's name of a ViT or ResNet CLIP, or shipped")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read files for the textbook loop")
     options = parser.parse_args()
     torch.manual_seed(0)
-    spec = ClipSpec(architecture_of(options.model), SIZE)
+    if options.model == "shipped":
+        spec = shipped(Backbone(), (96, 48)).spec
+    else:
+        spec = ClipSpec(architecture_of(options.model), (256, 128))
+    size = spec.image_size
     models = [ReidModel(spec.image_encoder(), IDENTITIES).to(options.device).train() for _ in range(2)]
     texts = torch.randn(IDENTITIES, models[0].encoder.embed, device=options.device)
     labels = np.repeat(np.arange(IDENTITIES), IMAGES)
     with tempfile.TemporaryDirectory() as scratch:
         paths = make_files(Path(scratch), len(labels), np.random.default_rng(0))
-        write_store(Path(scratch) / "images.arrow", (decode(path, *SIZE) for path in paths), count=len(paths))
+        write_store(Path(scratch) / "images.arrow", (decode(path, *size) for path in paths), count=len(paths))
         nobody = np.ones(len(labels), np.int64)
         data = TrainingImages(ImageStore.open(Path(scratch) / "images.arrow").images, np.arange(len(labels)), labels,
                               nobody, nobody)
         sampler = IdentitySampler(labels, options.batch // IMAGES, IMAGES, seed=0)
         batches = [batch for epoch in range(options.repeats + 1) for batch in sampler.batches(epoch)]
-        steps = (textbook_step(models[0], texts, paths, labels, options.device, batches, options.workers),
+        steps = (textbook_step(models[0], texts, Files(paths, labels, size), options.device, batches, options.workers),
                  our_step(models[1], texts, data, spec, options.device, batches))
         times = [[seconds(step, options.device) for step in steps] for _ in range(options.repeats + 1)][1:]
     plain, ours = (options.batch / statistics.median(column) for column in zip(*times, strict=True))
-    print(f"{options.model}, {SIZE[0]} x {SIZE[1]}, batch {options.batch}, {options.device}: textbook {plain:.2f} "
+    print(f"{options.model}, {size[0]} x {size[1]}, batch {options.batch}, {options.device}: textbook {plain:.2f} "
           f"images/s, here {ours:.2f} images/s, ratio {ours / plain:.2f} (medians of {options.repeats})")
     if options.device == "cuda":
         print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB, both models loaded")

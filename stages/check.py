@@ -45,7 +45,7 @@ def check_dataset(params: Params) -> None:
     require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)
     finetune = params.finetune
     asked = {"prompts": params.prompts, "finetune.baseline": finetune.baseline,
-             "finetune.clip_reid": finetune.clip_reid, "saga": params.saga}
+             "finetune.clip_reid": finetune.clip_reid, "saga": params.saga, "gate": params.gate}
     trained = [f"{name}.train" for name, section in asked.items() if section.train]
     if card.test_only and trained:
         raise ReanchorError(f"params.yaml: {trained[0]}: got true, but {card.title} (prepare.card {card.name!r}) has "

@@ -81,6 +81,12 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
         ({"finetune": {"one_stage": True}}, ["finetune.clip_reid.i2tce", "1.0", "i2t above 0"]),
         ({"finetune": {"baseline": {"i2tce": 0, "t2i": 0.5}}}, ["finetune.baseline.t2i", "0.5", "no text"]),
         ({"backbone": {"source": "open_clip", "model": "RN50"}}, ["saga.train", "RN50", "method=clip_reid"]),
+        (
+            {"backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False}, "finetune": {"sie": "camera"},
+             "evaluate": {"methods": ["baseline"]}},
+            ["finetune.sie", "camera", "RN50", "none"],
+        ),
+        ({"prompts": {"epochs": 0, "warmup_epochs": 0}}, ["prompts.epochs", "0", "random prompts"]),
         ({"saga": {"frozen_slots": 17}}, ["saga.frozen_slots", "17", "16"]),
         ({"evaluate": {"methods": ["saga", "saga"]}}, ["evaluate.methods", "each once"]),
         ({"evaluate": {"methods": []}}, ["evaluate.methods", "at least one"]),
@@ -141,7 +147,8 @@ def test_every_option_composes_to_all_settings_and_no_more(root):
         "ablation",
     }
     for option in options:
-        further = ["method=clip_reid"] if option == "backbone=openai_rn50" else []  # SAGA needs a ViT
+        resnet = option in ("backbone=openai_rn50", "backbone=rn50_file")  # SAGA needs a ViT
+        further = ["method=clip_reid"] if resnet else []
         composed = OmegaConf.to_container(OmegaConf.create(composition(root, [option, *further])))
         assert set(flatten(composed)) == set(flatten(Params())), option
 

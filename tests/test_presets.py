@@ -118,3 +118,11 @@ def test_views_are_asked_for_only_where_images_tell_them(street):
     data.views = np.zeros_like(data.views)
     with pytest.raises(ReanchorError, match=r"finetune.sie: got 'view', but the images tell no view.*none or camera"):
         build_model(backbone("clip_reid_vit", params), data, params, params.finetune.clip_reid)
+
+
+def test_side_information_asks_for_cameras_that_images_tell(street):
+    params = settings("clip_reid_vit", "sie_cls")
+    data = TrainingImages.open(street / "data/prepared")
+    data.cameras = np.zeros_like(data.cameras)
+    with pytest.raises(ReanchorError, match=r"finetune.sie: got 'camera', but images tell no camera \(camid 0\)"):
+        build_model(backbone("clip_reid_vit", params), data, params, params.finetune.clip_reid)

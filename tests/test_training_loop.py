@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from reanchor.errors import ReanchorError
+from reanchor.training.device import uses_bf16
 from reanchor.training.loop import Job, Trainer
 
 
@@ -93,3 +94,14 @@ def test_a_loss_that_is_not_finite_stops_with_its_term(tmp_path):
 def test_rates_follow_the_factor(tmp_path):
     _, outcome, _ = train(tmp_path / "a.pt")
     assert [row["lr"] for row in outcome.history] == pytest.approx([0.05, 0.025, 0.05 / 3, 0.0125])
+
+
+def test_auto_precision_follows_the_processor(tmp_path, monkeypatch):
+    facts = tmp_path / "cpuinfo"
+    monkeypatch.setattr("reanchor.training.device.Path", lambda name: facts)
+    for text, expected in (("flags : avx512f avx512_bf16", True), ("flags : avx512f avx512_vnni", False)):
+        facts.write_text(text)
+        assert uses_bf16("auto", "cpu") is expected
+        assert uses_bf16("bf16", "cpu") and not uses_bf16("fp32", "cpu")
+    facts.unlink()
+    assert not uses_bf16("auto", "cpu")

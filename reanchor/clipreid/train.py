@@ -16,6 +16,7 @@ from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.store import save_reid
 from reanchor.clipreid.texts import open_texts
 from reanchor.config.sections import LossWeights, Params
+from reanchor.data import Manifest
 from reanchor.data.augment import normalise
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import Labels
@@ -36,6 +37,9 @@ def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Rec
     data = TrainingImages.open(root / "data/prepared", root / "data/occluded")
     texts = open_texts(root / "models/prompts", clip, config.one_stage, device) if weights.text else None
     model = build_model(clip, data, params, weights).to(device)
+    if model.side is not None:  # a camera that training has not seen is better met now than after it
+        manifest = Manifest.read(root / "data/prepared/manifest.parquet")
+        model.side.index(manifest.camid, manifest.viewid)
     validation = Validation.open(root / "data/prepared", root / "data/occluded")
     job = finetune_job(f"finetune@{name}", config, weights, model, data, texts, clip.spec,
                        lambda: validation.score(embed_with(model, clip.spec, device)))
@@ -64,6 +68,9 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
         if config.sie != "camera" and not data.view_count:
             raise ReanchorError(f"finetune.sie: got {config.sie!r}, but the images tell no view (viewid 0); allowed: "
                                 "none or camera, or a dataset with views, such as VeRi-776")
+        if config.sie != "view" and data.cameras.min() < 1:
+            raise ReanchorError(f"finetune.sie: got {config.sie!r}, but images tell no camera (camid 0); allowed: "
+                                "none, or a dataset with cameras")
         side = SideSettings(config.sie, data.camera_count, data.view_count, config.sie_coefficient, config.sie_tokens)
     model = ReidModel(clip.image_encoder(), data.identities, side, config.token_block if weights.token else 0)
     model.initialise(Generator().manual_seed(config.seed))

@@ -64,9 +64,14 @@ def _backbone(params: Params) -> Iterator[str]:
     if backbone.source == "open_clip" and not (backbone.model.strip() and backbone.tag.strip()):
         yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
                "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
-    if backbone.source == "open_clip" and backbone.model.startswith("RN") and params.saga.train:
-        yield (f"saga.train: got true with backbone.model {backbone.model!r}; allowed: false, since SAGA reads patch "
-               "tokens and a ResNet has none (choose method=clip_reid or method=baseline)")
+    if backbone.source in ("open_clip", "file") and backbone.model.startswith("RN"):
+        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train)):
+            if value:
+                yield (f"{name}: got true with backbone.model {backbone.model!r}; allowed: false, since a ResNet has "
+                       "no patch tokens to read (choose method=clip_reid or method=baseline)")
+        if params.finetune.sie != "none":
+            yield (f"finetune.sie: got {params.finetune.sie!r} with backbone.model {backbone.model!r}; allowed: none, "
+                   "since a ResNet has no [CLS]")
     blocks = vision_blocks(params)
     if blocks is not None and max(params.saga.token_blocks, default=1) > blocks:
         yield (f"saga.token_blocks: got {params.saga.token_blocks}; allowed: 1 to {blocks}, "
@@ -81,7 +86,11 @@ def _training(params: Params) -> Iterator[str]:
                                  ("finetune", finetune.warmup_epochs, finetune.epochs)):
         if warmup > epochs:
             yield f"{name}.warmup_epochs: got {warmup}; allowed: at most {name}.epochs, which is {epochs}"
-    if finetune.one_stage and (finetune.clip_reid.i2tce or not finetune.clip_reid.i2t):
+    if prompts.train and finetune.clip_reid.train and finetune.clip_reid.text and not (
+            prompts.epochs or finetune.one_stage):
+        yield ("prompts.epochs: got 0 while finetune.one_stage is false, so CLIP-ReID would learn from random prompts; "
+               "allowed: at least 1, or ablation=one_stage")
+    if finetune.one_stage and finetune.clip_reid.train and (finetune.clip_reid.i2tce or not finetune.clip_reid.i2t):
         yield (f"finetune.clip_reid.i2tce: got {finetune.clip_reid.i2tce} with i2t {finetune.clip_reid.i2t}; allowed "
                "while finetune.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
                "(train=... ablation=one_stage sets all three)")
@@ -102,6 +111,9 @@ def _saga(params: Params) -> Iterator[str]:
     if saga.fusion_weights and (len(saga.fusion_weights) != 3 or not sum(saga.fusion_weights)):
         yield (f"saga.fusion_weights: got {saga.fusion_weights}; allowed: three weights (refined, [CLS], projection), "
                "not all 0, or [] to choose them on validation identities")
+    if saga.epochs_4 and params.finetune.one_stage:
+        yield (f"saga.epochs_4: got {saga.epochs_4} while finetune.one_stage is true; allowed: 0, since one-stage "
+               "training leaves no texts to go on with")
     if saga.epochs_4 and not params.prompts.train:
         yield f"prompts.train: got false; allowed: true, since saga.epochs_4 is {saga.epochs_4}"
 

@@ -22,13 +22,13 @@ def ones_gates(encoder: ImageEncoder) -> OnesGates:
     return OnesGates(encoder.grid[0] * encoder.grid[1])
 
 
-def save_gated(model: ReidModel, spec: ClipSpec, folder: Path) -> None:
-    """Write weights.safetensors and model.json of a model that `gate_model` made."""
+def save_gated(model: ReidModel, spec: ClipSpec, folder: Path, **more: object) -> None:
+    """Write weights.safetensors and model.json (which also takes `more`) of a model that `gate_model` made."""
     encoder = model.encoder
     network = encoder.gates.network.blocks if isinstance(encoder.gates, NetworkGates) else 0
     save_weights(model, folder)
     write_spec(spec, folder, kind="gate", name="gated", settings=settings_of(model),
-               gate={"eps": encoder.eps, "blocks": encoder.blocks, "network_blocks": network})
+               gate={"eps": encoder.eps, "blocks": encoder.blocks, "network_blocks": network}, **more)
 
 
 def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:

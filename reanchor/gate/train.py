@@ -15,7 +15,7 @@ from reanchor.clipreid.finetune import finetune_job
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import read_reid
 from reanchor.clipreid.texts import open_texts
-from reanchor.clipreid.train import build_model, embed_with
+from reanchor.clipreid.train import build_model, embed_with, trained_with
 from reanchor.config.sections import LossWeights, Params
 from reanchor.files import atomic_directory
 from reanchor.gate.fit import VisibilityValidation, suite_figures, visibility_job
@@ -84,7 +84,8 @@ class GateTraining:
         return outcome
 
     def _stage2(self, gates: NetworkGates | OnesGates) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
-        config, spec, params = self.params.gate, self.clip.spec, self.params
+        config, params = self.params.gate, self.params
+        spec = dataclasses.replace(self.clip.spec, interpolation=self.data.interpolation)
         finetune = dataclasses.replace(params.finetune, occluded=config.occluded_stage2)
         data = GeneratedImages(**vars(self.data), stream=self.stream("train"))
         texts = None
@@ -121,5 +122,6 @@ def train_gate(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     freeze(model)
     compared = compare_gates(model, spec, training.prepared, training.occluded, chosen_conditions(params.occlude))
     with atomic_directory(out) as folder:
-        save_gated(model, spec, folder)
+        save_gated(model, spec, folder, config=trained_with(params.gate.model, params, training.weights)
+                   | {"gate": asdict(params.gate)})
     return {**figures, **told, **compared}

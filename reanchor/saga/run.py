@@ -24,7 +24,7 @@ from reanchor.saga.watch import Watch
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.loop import Outcome, Trainer
-from reanchor.training.recorder import Recorder
+from reanchor.training.recorder import PhaseRecorder, Recorder
 from reanchor.validation import RULE, Validation
 
 
@@ -78,7 +78,7 @@ def _phases(params: Params, head: SagaHead, text: TextEncoder, tokens: TokenSour
         head.reset_classifiers(torch.Generator().manual_seed(config.seed + 1))
     second = saga_job("3b", config, head, text, tokens, data.labels, watch.score)
     later = Trainer(second, root / f".checkpoints/saga-3b-{mark}.pt", mark, every,
-                    Later(recorder, outcome.steps, config.epochs_a)).run()
+                    PhaseRecorder(recorder, outcome.steps, config.epochs_a)).run()
     whole = replace(later, steps=outcome.steps + later.steps, best_epoch=config.epochs_a + later.best_epoch)
     if later.best_score >= outcome.best_score:
         return whole
@@ -94,22 +94,10 @@ def _stage4(params: Params, earlier: Outcome, head: SagaHead, text: TextEncoder,
     job = stage4_job(config, params.finetune, head, reid, text, data, texts, spec, watch.score)
     kept = {name: value.clone() for name, value in job.module.state_dict().items()}
     later = Trainer(job, root / f".checkpoints/saga-4-{mark}.pt", mark, params.runtime.checkpoint_steps,
-                    Later(recorder, earlier.steps, done)).run()
+                    PhaseRecorder(recorder, earlier.steps, done)).run()
     freeze(reid)
     whole = replace(later, steps=earlier.steps + later.steps, best_epoch=done + later.best_epoch)
     if later.best_score >= earlier.best_score:
         return whole
     job.module.load_state_dict(kept)
     return replace(whole, best_epoch=earlier.best_epoch, best_score=earlier.best_score)
-
-
-class Later:
-    """A recorder for a phase that begins after earlier steps and epochs."""
-
-    def __init__(self, recorder: Recorder, steps: int, epochs: int):
-        self._recorder, self._steps, self._epochs = recorder, steps, epochs
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """Shift step and epoch."""
-        moved = {"step": step + self._steps, "epoch": values["epoch"] + self._epochs}
-        self._recorder.log(step + self._steps, {**values, **moved})

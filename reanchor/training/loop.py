@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from reanchor.errors import ReanchorError
 from reanchor.training import checkpoint
+from reanchor.training.device import uses_bf16
 from reanchor.training.recorder import Recorder
 
 
@@ -77,6 +78,7 @@ class Trainer:
     def __init__(self, job: Job, path: Path, mark: str, every: int, recorder: Recorder):
         self.job, self.path, self.mark, self.every, self.recorder = job, path, mark, every, recorder
         self.state = State()
+        self.bf16 = uses_bf16(job.precision, next(job.module.parameters()).device.type)
         self.best: dict[str, Tensor] | None = None
         self.generator = Generator().manual_seed(job.seed)
         for group in job.optimizer.param_groups:
@@ -122,7 +124,7 @@ class Trainer:
         for group in job.optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
         device = next(job.module.parameters()).device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=job.precision == "bf16"):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.bf16):
             terms = job.losses(batch, self.generator)
         values = {name: value.item() for name, value in terms.items()}
         self._check(values)

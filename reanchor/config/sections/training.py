@@ -73,7 +73,7 @@ class Finetune:
     sie: str = field("none", choices=("none", "camera", "view", "both"))
     sie_tokens: str = field("cls", choices=("cls", "all"))
     sie_coefficient: float = field(1.0, low=0.0)
-    precision: str = field("fp32", choices=("fp32", "bf16"))
+    precision: str = field("fp32", choices=("fp32", "bf16", "auto"))
     validate_epochs: int = field(2, low=1)
     token_block: int = field(5, low=1)  # whose mean patch token the term `token` reads, 1-indexed
     baseline: LossWeights = field(LossWeights(i2tce=0.0))
