@@ -9,7 +9,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from reanchor.clip.model import Clip, ClipSpec
+from reanchor.clip.model import Clip
 from reanchor.clip.pretrain import blank_clip
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.prompts import train_prompts
@@ -108,21 +108,13 @@ def test_every_preset_is_documented_and_every_command_composes():
     assert mentioned | {"none", "sie_view"} >= set(ABLATIONS)
 
 
-def test_spec_of_a_blank_clip_is_complete():
-    assert isinstance(backbone("small", settings("small", "none")).spec, ClipSpec)
-
-
-def test_views_are_asked_for_only_where_images_tell_them(street):
-    params = settings("clip_reid_vit", "sie_view")
+@pytest.mark.parametrize(("ablation", "untold", "message"), [
+    ("sie_view", "views", r"finetune.sie: got 'view', but the images tell no view.*none or camera"),
+    ("sie_cls", "cameras", r"finetune.sie: got 'camera', but images tell no camera \(camid 0\)"),
+])
+def test_side_information_asks_for_what_images_tell(street, ablation, untold, message):
+    params = settings("clip_reid_vit", ablation)
     data = TrainingImages.open(street / "data/prepared")
-    data.views = np.zeros_like(data.views)
-    with pytest.raises(ReanchorError, match=r"finetune.sie: got 'view', but the images tell no view.*none or camera"):
-        build_model(backbone("clip_reid_vit", params), data, params, params.finetune.clip_reid)
-
-
-def test_side_information_asks_for_cameras_that_images_tell(street):
-    params = settings("clip_reid_vit", "sie_cls")
-    data = TrainingImages.open(street / "data/prepared")
-    data.cameras = np.zeros_like(data.cameras)
-    with pytest.raises(ReanchorError, match=r"finetune.sie: got 'camera', but images tell no camera \(camid 0\)"):
+    setattr(data, untold, np.zeros_like(getattr(data, untold)))
+    with pytest.raises(ReanchorError, match=message):
         build_model(backbone("clip_reid_vit", params), data, params, params.finetune.clip_reid)
