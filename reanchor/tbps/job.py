@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from reanchor.config.sections import Tbps, TextRecipe
+from reanchor.config.sections import TEXT_TERMS, Tbps, TextRecipe
 from reanchor.losses import clip_contrastive, identity_cross_entropy
 from reanchor.tbps.batch import Draws
 from reanchor.tbps.losses import (
@@ -24,8 +24,6 @@ from reanchor.training.gradient_cache import Batch, encode_in_chunks
 from reanchor.training.loop import Job
 from reanchor.training.ranks import gather
 from reanchor.training.schedule import warmup_linear_cosine
-
-TERMS = ("itc", "nitc", "ritc", "citc", "ss", "sdm", "id", "mlm")  # each has a weight of its name
 
 
 def text_losses(model: TbpsModel, features: Batch, labels: Tensor, recipe: TextRecipe, config: Tbps, alpha: float
@@ -51,7 +49,7 @@ def text_losses(model: TbpsModel, features: Batch, labels: Tensor, recipe: TextR
         "id": lambda: sum(identity_cross_entropy(model.classifier(each), labels, 0.0) for each in (images, texts)) / 2,
         "mlm": lambda: features["mlm"].sum() / features["words"].sum().clamp(min=1),
     }
-    weighed = {name: terms[name]() for name in TERMS if getattr(recipe, name)}
+    weighed = {name: terms[name]() for name in TEXT_TERMS if getattr(recipe, name)}
     return {**weighed, "loss": sum(getattr(recipe, name) * value for name, value in weighed.items())}
 
 

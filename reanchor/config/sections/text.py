@@ -6,6 +6,8 @@ from reanchor.config.sections.field import field
 
 NO_BACK_TRANSLATIONS = "conf/captions_bt.json"  # an empty list: DVC needs some file to watch
 
+TEXT_TERMS = ("itc", "nitc", "ritc", "citc", "ss", "sdm", "id", "mlm")  # a loss weight each
+
 
 @dataclass
 class TextRecipe:
