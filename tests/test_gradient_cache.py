@@ -14,7 +14,7 @@ from reanchor.tbps.job import text_losses
 from reanchor.tbps.model import TbpsModel
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import encode_in_chunks, refuse_batch_statistics
-from reanchor.training.ranks import gather, world_size
+from reanchor.training.ranks import gather, join_ranks, own_share, rank, world_size
 
 FULL = TextRecipe(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, id=0.3, mlm=0.2, multi_view=True, dropout=0.2, lock=True)
 PLAIN = TextRecipe(nitc=1.0, ritc=1.0)
@@ -144,8 +144,15 @@ def test_two_ranks_have_the_gradients_of_one_process(tmp_path):
             assert set(found.files) == set(wanted)
             for name, gradient in wanted.items():
                 torch.testing.assert_close(torch.from_numpy(found[name]), gradient, atol=1e-6, rtol=1e-5)
+    trained = rank_worker.train(tmp_path / "alone.pt")
+    for rank in (0, 1):
+        with np.load(tmp_path / f"trained-{rank}.npz") as found:
+            for name, value in trained.named_parameters():
+                torch.testing.assert_close(torch.from_numpy(found[name]), value.detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_one_process_gathers_itself():
+def test_one_process_gathers_itself(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
     x = torch.randn(3, 2)
-    assert gather(x) is x and world_size() == 1
+    assert gather(x) is x and world_size() == 1 and rank() == 0 and join_ranks("cpu") == "cpu"
+    assert own_share(np.arange(5)).tolist() == [0, 1, 2, 3, 4]
