@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import types
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from text_factory import make_street, settings, small_clip
 
@@ -22,6 +24,7 @@ from reanchor.text.back_translation import read_back_translations
 from reanchor.text.load import load_searcher
 from reanchor.text.pairs import SentencePairs
 from stages import tbps as stage
+from stages.compose import composition
 
 ROOT = Path(__file__).resolve().parent.parent
 TWO_STEPS = ["tbps.epochs=1", "tbps.warmup_epochs=0", "tbps.batch=40", "tbps.few_shot=0.6"]
@@ -32,7 +35,8 @@ PRESETS = [
     ("tbps_clip", ["ablation=tbps_full"], {"nitc", "ritc", "citc", "ss"}),
     ("tbps_clip", ["ablation=tbps_simplified"], {"nitc", "ritc"}),
     ("tbps_clip", ["ablation=tbps_few_shot", "tbps.few_shot_of=identities"], {"nitc", "ritc"}),
-    ("tbps_clip", ["train=tbps_clip_vit", "tbps.chunk=30", "finetune.warmup_epochs=0", "prompts.warmup_epochs=0"], {"nitc", "ritc", "citc", "ss"}),
+    ("tbps_clip", ["train=tbps_clip_vit", "tbps.chunk=30", "finetune.warmup_epochs=0", "prompts.warmup_epochs=0"],
+     {"nitc", "ritc", "citc", "ss"}),
     ("tbps_clip", ["ablation=tbps_full", *OPTIONS], {"nitc", "ritc", "citc", "ss", "mlm", "id"}),
     ("sdm", ["tbps.context=20", "tbps.precision=bf16"], {"sdm"}),
 ]
@@ -226,7 +230,8 @@ def test_a_wrong_file_of_back_translations_is_one_line(street, pairs, tmp_path, 
     ({"tbps_clip": {"train": True, "nitc": 0, "ritc": 0, "citc": 0, "ss": 0, "multi_view": False}},
      "tbps.tbps_clip.train: got true, but every loss weight is 0"),
     ({"sdm": {"train": True, "sdm": 1.0, "multi_view": True}}, "tbps.sdm.multi_view: got true with nitc 0"),
-    ({"sdm": {"train": True, "sdm": 1.0, "back_translation": 0.1}}, "tbps.sdm.back_translation: got 0.1, but tbps.captions"),
+    ({"sdm": {"train": True, "sdm": 1.0, "back_translation": 0.1}},
+     "tbps.sdm.back_translation: got 0.1, but tbps.captions_bt is"),
     ({"epochs": 1, "warmup_epochs": 2}, "tbps.warmup_epochs: got 2; allowed: at most tbps.epochs, which is 1"),
     ({"tbps_clip": {"mixgen": 0.7}}, "tbps.tbps_clip.mixgen: got 0.7; allowed: at least 0.0 and at most 0.5"),
 ])
@@ -235,8 +240,9 @@ def test_settings_that_exclude_one_another_are_named(changes, message):
         from_mapping({"tbps": changes})
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"chunk": 8}, "tbps.chunk: got 8 with backbone.model 'RN50'"),
-                                                  ({"tbps_clip": {"train": True, "mlm": 1.0}}, "tbps_clip.mlm: got 1.0")])
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"chunk": 8}, "tbps.chunk: got 8 with backbone.model 'RN50'"),
+    ({"tbps_clip": {"train": True, "mlm": 1.0}}, "tbps_clip.mlm: got 1.0")])
 def test_a_resnet_has_neither_chunks_nor_masked_words(changes, message):
     with pytest.raises(ReanchorError, match=message):
         from_mapping({"tbps": changes, "backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False},
@@ -260,3 +266,25 @@ def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_pa
     figures = stage.body(stage_run(street, settings(*TWO_STEPS)))
     assert figures["pairs"] == 86 and figures["cut_sentences"] == 0
     assert (street / "models/tbps/tbps_clip/weights.safetensors").is_file()
+
+
+def test_every_preset_is_documented_and_every_command_composes():
+    text = (ROOT / "docs/text_search.md").read_text()
+    commands = set(re.findall(r"[`\"]((?:[a-z_]+(?:\.[a-z_]+)*=[\w./]+ ?)+)[`\"]", text))
+    assert len(commands) >= 7
+    for command in commands:
+        composition(ROOT, command.split())
+    presets = {f"ablation={path.stem}" for path in (ROOT / "conf/ablation").glob("tbps_*.yaml")}
+    assert presets | {"train=tbps_clip_vit", "method=tbps_clip"} <= {part for each in commands for part in each.split()}
+
+
+def test_the_published_recipe_is_the_papers():
+    params = from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, [
+        "backbone=openai_vit_b16", "train=tbps_clip_vit", "method=tbps_clip"]))))
+    config, recipe = params.tbps, params.tbps.tbps_clip
+    assert (params.prepare.height, params.prepare.width, params.backbone.normalisation) == (224, 224, "imagenet")
+    assert (config.batch, config.epochs, config.lr, config.weight_decay) == (320, 5, 1e-4, 0.02)
+    assert (config.warmup_epochs, config.warmup_lr, config.min_lr, config.occluded) == (1, 1e-6, 5e-6, 0.0)
+    assert (recipe.nitc, recipe.ritc, recipe.citc, recipe.ss, recipe.multi_view) == (1.0, 1.0, 0.1, 0.4, True)
+    assert (recipe.soft_label, recipe.dropout, recipe.lock, recipe.deletion) == (0.5, 0.05, True, 0.05)
+    assert (recipe.id, recipe.mlm, recipe.mixgen, recipe.augment, recipe.clean) == (0.0, 0.0, 0.0, "pool", True)

@@ -83,6 +83,7 @@ def trained_with(name: str, params: Params) -> dict:
 
 def mark_of(name: str, params: Params, root: Path) -> str:
     """What this training's result depends on."""
-    paths = [root / params.tbps.captions_bt, root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
+    paths = [root / params.tbps.captions_bt,
+             root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
              root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
     return checkpoint.fingerprint(name, asdict(params.tbps), checkpoint.inputs(*paths))
