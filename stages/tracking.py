@@ -26,6 +26,7 @@ PARENTS = {  # model: folders of the weights it starts from
     "baseline": ("models/backbone",),
     "clip_reid": ("models/backbone", "models/prompts"),
     "saga": ("models/backbone", "models/finetune/clip_reid"),
+    "clip_tuned": ("models/backbone",), "sdm": ("models/backbone",), "tbps_clip": ("models/backbone",),
 }
 METHODS = {  # evaluated method: its weights
     "histogram": None,  # has none
@@ -34,7 +35,8 @@ METHODS = {  # evaluated method: its weights
     "imported": "models/imported",
 }
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
-    "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
+    "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "tbps": ("tbps",),
+    "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
 }
 
