@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from golden_files import FORWARD, GRADIENT, golden, meta
 from torch.testing import assert_close
 
+from reanchor.mgcc import blocks
 from reanchor.mgcc.losses import info_nce
 from reanchor.mgcc.selection import keep_count, select_patches, select_words, take
 from reanchor.mgcc.similarity import FUSIONS, GRANULARITIES, ImageSide, Matrices, Similarity, TextSide
@@ -153,3 +154,27 @@ def test_the_mean_is_over_the_chosen_granularities(chosen):
     images, texts = random_sides()
     every = Similarity().scores(images, texts)
     assert_close(Similarity(granularities=chosen)(images, texts), sum(every[name] for name in chosen) / len(chosen))
+
+
+@pytest.mark.parametrize("present", [True, False])
+@pytest.mark.parametrize("case", ["plain", "far_apart", "mean_max", "two", "matrices"])
+def test_blocks_of_all_pairs_equal_the_plain_formula(case, present, monkeypatch):
+    """Ragged blocks; `far_apart` spans more than one exponential can, so that every block takes the plain way."""
+    monkeypatch.setattr(blocks, "TEXTS", 3)
+    monkeypatch.setattr(blocks, "BLOCK", 5 * 6 * 3 * 2)
+    images, texts = random_sides(images=5)
+    if case == "far_apart":
+        texts.words[0, 0], texts.words[0, 1] = images.patches[0, 0], -images.patches[0, 0]
+        texts.words[3, 0], texts.words[3, 1] = images.patches[3, 0], -images.patches[3, 0]
+    texts = texts if present else TextSide(texts.whole, texts.words)
+    similarity = {"mean_max": Similarity(fusion="mean_max"), "two": Similarity(granularities=GRANULARITIES[:2]),
+                  "matrices": Similarity(matrices=Matrices(8, 5, 6)), "far_apart": Similarity()}
+    similarity = similarity.get(case, Similarity(0.05))
+    assert_close(blocks.all_pairs(similarity, images, texts), similarity(images, texts), atol=1e-6, rtol=0)
+
+
+def test_no_block_takes_the_plain_way_without_need(monkeypatch):
+    images, texts = random_sides()
+    want = Similarity(0.05)(images, texts)
+    monkeypatch.setattr(Similarity, "scores", None)
+    assert_close(blocks.all_pairs(Similarity(0.05), images, texts), want, atol=1e-6, rtol=0)
