@@ -36,6 +36,7 @@ METHODS = {  # evaluated method: its weights
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
+    "mgcc": ("mgcc",),
 }
 
 

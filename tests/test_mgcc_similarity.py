@@ -95,8 +95,8 @@ def test_words_are_paired_with_their_own_attention():
     attention = torch.tensor([[0.5, 0.1, 0.3, 0.2, 0.9, 0.9],  # 3 words; [EOS] and what follows cannot be selected
                               [0.5, 0.1, 0.1, 0.2, 0.3, 0.4],  # 5 words, of which 4 are looked at; ties in order
                               [0.5, 0.9, 0.0, 0.0, 0.0, 0.0]])  # none: [EOS] itself
-    index, present = select_words(attention, torch.tensor([4, 6, 1]), 1.0, 4)
-    assert index.tolist() == [[1, 2, 0, 0], [3, 2, 0, 1], [0, 0, 0, 0]]
+    index, present = select_words(attention, torch.tensor([4, 6, 1]), 1.0, 4)  # a missing word repeats the best
+    assert index.tolist() == [[1, 2, 0, 1], [3, 2, 0, 1], [0, 0, 0, 0]]
     assert present.tolist() == [[True, True, True, False], [True] * 4, [True, False, False, False]]
     assert select_words(attention, torch.tensor([4, 6, 1]), 0.5, 4)[0].tolist() == [[1, 2], [3, 2], [0, 0]]
     assert select_words(attention, torch.tensor([4, 6, 1]), 0.5, 4, rank_all=True)[0][1].tolist() == [4, 3]

@@ -37,8 +37,7 @@ def select_words(attention: Tensor, eos: Tensor, share: float, limit: int, rank_
         offset: 1 takes the token behind the one whose attention was looked at (a slip of the authors' code).
 
     Returns:
-        0-based words behind [SOS] [N, K], and which of them exist [N, K] bool; a missing one points at [SOS]'s
-        neighbour and must not be read.
+        0-based words behind [SOS] [N, K], and which of them exist [N, K] bool; a missing one repeats the best.
     """
     width = attention.shape[1] - 1
     kept = keep_count(share, limit)
@@ -46,10 +45,10 @@ def select_words(attention: Tensor, eos: Tensor, share: float, limit: int, rank_
     usable = words if rank_all else words.clamp(max=limit)
     beyond = torch.arange(width, device=attention.device) >= usable
     index = _best_first(attention[:, 1:].masked_fill(beyond, -1.0))[:, :kept]
-    if width < kept:
-        index = torch.cat([index, index.new_zeros(len(index), kept - width)], dim=1)
+    index = torch.cat([index, index[:, :1].expand(-1, kept - index.shape[1])], dim=1)
     present = torch.arange(kept, device=attention.device) < usable.clamp(max=width)
-    return (index + offset).masked_fill(~present, 0), present
+    index = torch.where(present, index, index[:, :1]) + offset
+    return index.minimum((eos - 1).unsqueeze(1)), present
 
 
 def take(tokens: Tensor, index: Tensor) -> Tensor:
