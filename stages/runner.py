@@ -22,7 +22,7 @@ from stages.tracking import ModelRun, log_methods
 
 Metrics = dict[str, float | int | str]
 # each has curves and an MLflow run per model
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps")
+TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
 USER_ERROR = 2  # exit status
 
 

@@ -38,6 +38,7 @@ SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "tbps": ("tbps",),
     "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
+    "mgcc": ("mgcc",),
 }
 
 

@@ -65,7 +65,8 @@ def _backbone(params: Params) -> Iterator[str]:
         yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
                "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
     if backbone.source in ("open_clip", "file") and backbone.model.startswith("RN"):
-        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train)):
+        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train),
+                            ("mgcc.train", params.mgcc.train)):
             if value:
                 yield (f"{name}: got true with backbone.model {backbone.model!r}; allowed: false, since a ResNet has "
                        "no patch tokens to read (choose method=clip_reid or method=baseline)")
@@ -190,5 +191,15 @@ def _imported(params: Params) -> Iterator[str]:
                "choose method=imported, or add 'imported' to evaluate.methods")
 
 
+def _mgcc(params: Params) -> Iterator[str]:
+    model = params.mgcc.model
+    if not model.granularities or len(set(model.granularities)) < len(model.granularities):
+        yield (f"mgcc.model.granularities: got {model.granularities}; allowed: at least one of image_text, patch_word, "
+               "patch_text and image_word, each once")
+    if model.matrices and model.fusion != "attention":
+        yield (f"mgcc.model.matrices: got true with mgcc.model.fusion {model.fusion!r}; allowed: false, or the fusion "
+               "attention, whose weights they act on")
+
+
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _gate, _evaluation, _imported)
+                                                         _gate, _mgcc, _evaluation, _imported)
