@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from reanchor.config.sections.data import Occlude, Prepare, Render
 from reanchor.config.sections.field import field
-from reanchor.config.sections.judging import FEATURES, Evaluate, Nfc, Report, Rerank
+from reanchor.config.sections.judging import FEATURES, Evaluate, Nfc, Report, Rerank, Search
 from reanchor.config.sections.models import NOTHING_IMPORTED, Backbone, Imported, Pretrain
 from reanchor.config.sections.training import Finetune, Gate, LossWeights, Prompts, Saga
 
 __all__ = [
     "FEATURES", "NOTHING_IMPORTED", "Backbone", "Evaluate", "Finetune", "Gate", "Imported", "LossWeights",
     "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts", "Render", "Report", "Rerank", "Runtime",
-    "Saga",
+    "Saga", "Search",
 ]
 
 
@@ -41,5 +41,6 @@ class Params:
     imported: Imported = field(Imported())
     gate: Gate = field(Gate())
     evaluate: Evaluate = field(Evaluate())
+    search: Search = field(Search())
     report: Report = field(Report())
     runtime: Runtime = field(Runtime())
