@@ -157,7 +157,7 @@ def test_a_test_only_set_is_prepared_and_occluded(tmp_path, name):
     config = Occlude(library=str(draw_library(tmp_path / "library")), masking_ratios=[0.2], people_ratios=[0.3])
     occluded = make_occluded(config, tmp_path / "prepared", tmp_path / "occluded", 1)
     suites = json.loads((tmp_path / "occluded/suites.json").read_text())
-    assert suites["train"] == {} and suites["val"] == [] and len(suites["test"]) == 3
+    assert suites["train"] == {} and suites["val"] == [] and len(suites["test"]) == 4
     assert not any(key.startswith(("train", "val")) for key in occluded)
     assert len(OccludedSet.open(tmp_path / "occluded/test/ogor").rows) == metrics["query_images"]
     with pytest.raises(ReanchorError, match=f"{name} has no training split, so nothing can be trained on it"):

@@ -77,13 +77,14 @@ def files(folder):
 def test_folder_holds_every_set(made):
     out, metrics = made
     suites = json.loads((out / "suites.json").read_text())
-    names = ["ogor", "masking-0.10", "masking-0.20", "people-0.30"]
+    names = ["ogor", "gallery-ogor", "masking-0.10", "masking-0.20", "people-0.30"]
     assert [entry["name"] for entry in suites["val"]] == [entry["name"] for entry in suites["test"]] == names
-    assert [entry["ratio"] for entry in suites["test"]] == [None, 0.1, 0.2, 0.3]
-    assert {entry["count"] for entry in suites["val"]} == {9}  # one query per identity and camera
-    assert {entry["count"] for entry in suites["test"]} == {20}
+    assert [entry["ratio"] for entry in suites["test"]] == [None, None, 0.1, 0.2, 0.3]
+    assert [entry["side"] for entry in suites["test"]] == ["query", "gallery", *["query"] * 3]
+    assert [entry["count"] for entry in suites["val"]] == [9, 4, 9, 9, 9]  # one query per identity and camera
+    assert [entry["count"] for entry in suites["test"]] == [20, 6, 20, 20, 20]  # 0.3 of 20 gallery images
     assert suites["train"]["count"] == metrics["train.count"] == 12  # 0.3 of 40
-    assert metrics["images"] == 12 + 4 * 9 + 4 * 20
+    assert metrics["images"] == 12 + 4 * 9 + 4 * 20 + 4 + 6
     assert metrics["test.masking-0.20.area_ratio"] == round(0.2 * H * W) / (H * W)
     assert suites["mask_source"] == "labels"
     assert len(json.loads((out / "library/index.json").read_text())) == metrics["cutouts"] == 4
@@ -96,7 +97,7 @@ def test_sets_record_what_happened_to_every_row(made, workspace):
     manifest = Manifest.read(workspace / "prepared/manifest.parquet")
     store = ImageStore.open(workspace / "prepared/images.arrow")
     labels = {"ogor": 2, "masking": 2, "people": 3}
-    for name in ("train", "val/ogor", "test/masking-0.10", "test/people-0.30"):
+    for name in ("train", "val/ogor", "val/gallery-ogor", "test/gallery-ogor", "test/masking-0.10", "test/people-0.30"):
         copies = OccludedSet.open(out / name)
         for index, entry in enumerate(copies.table.to_pylist()):
             row = entry["row"]
@@ -109,7 +110,7 @@ def test_sets_record_what_happened_to_every_row(made, workspace):
             changed = (copies.images[index] != store.images[row]).any(-1)
             changed[entry["y0"]:entry["y1"], entry["x0"]:entry["x1"]] = False
             assert not changed.any()
-        splits = {"train": "train", "val": "val", "test": "query"}
+        splits = {"train": "train", "val": "val", "test": "gallery" if "gallery" in name else "query"}
         assert set(manifest.split[copies.rows]) == {splits[name.split("/")[0]]}
         assert (np.diff(copies.rows) > 0).all()
 
@@ -147,7 +148,7 @@ def test_copies_do_not_depend_on_the_order_of_rows(made, workspace):
     generator(0).shuffle(rows)
     write_prepared(workspace / "shuffled", rows)
     make_occluded(settings(workspace), workspace / "shuffled", workspace / "other", 1)
-    for name in ("train", "test/ogor", "test/people-0.30"):
+    for name in ("train", "test/ogor", "test/gallery-ogor", "test/people-0.30"):
         one, two = OccludedSet.open(made[0] / name), OccludedSet.open(workspace / "other" / name)
         order = {image_id: index for index, image_id in enumerate(two.table["image_id"].to_pylist())}
         match = [order[image_id] for image_id in one.table["image_id"].to_pylist()]

@@ -117,6 +117,8 @@ def _suites(occluded: Path) -> list[Condition]:
         )
     suites = []
     for entry in json.loads(index.read_text())["test"]:
+        if entry.get("side", "query") != "query":
+            continue
         suite = OccludedSet.open(occluded / "test" / entry["name"])
         suites.append(Condition(entry["name"], entry["kind"], entry.get("ratio"), suite.images, suite.masks,
                                 np.arange(len(suite.rows)), np.asarray(suite.rows, np.int64),

@@ -126,7 +126,8 @@ def auc(above: np.ndarray, below: np.ndarray) -> float:
 def suite_figures(network: VisibilityNetwork, spec: ClipSpec, occluded: Path) -> dict[str, float]:
     """AUC on every occluded suite of the validation queries, by "auc_<kind>_<suite>"."""
     figures = {}
-    for entry in json.loads((occluded / "suites.json").read_text())["val"]:
+    entries = json.loads((occluded / "suites.json").read_text())["val"]
+    for entry in (one for one in entries if one.get("side", "query") == "query"):
         suite = OccludedSet.open(occluded / "val" / entry["name"])
         found = visibility_figures(network, spec, suite.images, suite.masks)
         figures |= {f"{name}_{entry['name']}": round(value, 2) for name, value in found.items()}

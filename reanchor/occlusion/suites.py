@@ -156,7 +156,7 @@ def _make_set(suite: Suite, workshop: Workshop, folder: Path, pool: Executor | N
 
     written = write_occluded(folder, copies(), len(suite.rows), workshop.mask_source)
     ratios = np.array([entry["area_ratio"] for entry in written.records])
-    summary = {"name": suite.name, "kind": suite.kind, "ratio": suite.ratio, "count": len(ratios),
+    summary = {"name": suite.name, "side": suite.side, "kind": suite.kind, "ratio": suite.ratio, "count": len(ratios),
                "sha256": written.sha256, "area_ratio": float(ratios.mean()),
                "visible_share": float(np.mean(shares)) if shares else None}
     if suite.ratio is not None:

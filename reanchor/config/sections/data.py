@@ -51,6 +51,7 @@ class Occlude:
     library: str = "drawn"  # or a folder of CLASSn.png cut-outs
     variant: str = field("ogor-paper", choices=("ogor-paper", "ogor-literal"))
     train_share: float = field(0.3, low=0.0, high=1.0)  # of training images with an OGor copy
+    gallery_share: float = field(0.3, low=0.0, high=1.0)  # of each identity's gallery images in occluded galleries
     ratio_low: float = field(0.1, low=0.01, high=0.9)
     ratio_high: float = field(0.6, low=0.01, high=0.9)
     masking_ratios: list[float] = field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], low=0.01, high=0.9)
