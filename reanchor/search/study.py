@@ -14,8 +14,6 @@ from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import JUNK, Labels
 from reanchor.occlusion import OccludedSet
 
-GALLERY_SUITES = "gallery-"  # what names of occluded sets of the gallery begin with
-
 
 @dataclass(frozen=True)
 class GalleryCondition:
@@ -116,7 +114,7 @@ def _suites(occluded: Path, gallery_rows: np.ndarray) -> list[GalleryCondition]:
         raise ReanchorError(f"{index}: no list of occluded suites there; run the occlude stage (dvc repro occlude)")
     suites = []
     for entry in json.loads(index.read_text())["test"]:
-        if entry["name"].startswith(GALLERY_SUITES):
+        if entry.get("side") == "gallery":
             one = OccludedSet.open(occluded / "test" / entry["name"])
             places = np.searchsorted(gallery_rows, one.rows)
             if not np.array_equal(gallery_rows[np.minimum(places, len(gallery_rows) - 1)], one.rows):
