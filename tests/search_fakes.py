@@ -72,8 +72,8 @@ def occlude_gallery(folder: Path, splits, pids, images, names) -> None:
         one = Occlusion(image, mask, "ogor", "box", "box.png", (0, 50, WIDTH, HEIGHT), 0.5, 46 / HEIGHT, 1)
         copies.append((record(int(row), names[row], int(pids[row]), 1, one), image, mask))
     written = write_occluded(folder / "test/gallery-ogor", copies, len(copies), "labels")
-    write_json(folder / "suites.json", {"test": [
-        {"name": "ogor", "side": "query", "kind": "ogor", "ratio": None, "sha256": "00"},  # of queries, not there: nobody may open it
+    write_json(folder / "suites.json", {"test": [  # the first is of queries and not there: nobody may open it
+        {"name": "ogor", "side": "query", "kind": "ogor", "ratio": None, "sha256": "00"},
         {"name": "gallery-ogor", "side": "gallery", "kind": "ogor", "ratio": None, "sha256": written.sha256}]})
 
 

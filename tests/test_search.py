@@ -162,7 +162,8 @@ def test_block_sizes_do_not_matter(rows, tile):
     np.testing.assert_array_equal(similarities(np.array([3, 0, 16, 5])), -want[[3, 0, 16, 5]])
     study = table_study(rng.integers(1, 5, 17), rng.integers(0, 5, 30))
     whole = SearchMemory(2**30, 0, 0, 10**6, 10**6, 12)
-    ranking, plain = rank(similarities, study, memory), rank(Similarities(ColourSearcher(), *sides, whole), study, whole)
+    ranking = rank(similarities, study, memory)
+    plain = rank(Similarities(ColourSearcher(), *sides, whole), study, whole)
     np.testing.assert_array_equal(ranking.first_Q, plain.first_Q)
     np.testing.assert_array_equal(ranking.inp_Q, plain.inp_Q)
     np.testing.assert_allclose(ranking.ap_Q, plain.ap_Q, rtol=1e-12)
@@ -235,7 +236,7 @@ def rows(root, name):
 
 
 def test_every_number_has_its_interval_and_protocol(judged):
-    root, study = judged
+    root, _ = judged
     results = rows(root, "results")
     assert {(r["method"], r["condition"], r["metric"]) for r in results} == {
         (m, c, k) for m in ("zero_shot", "tbps_clip", "mgcc") for c in ("whole", "gallery-ogor") for k in METRICS}
@@ -289,7 +290,7 @@ def test_cost_stands_apart_from_the_metrics(judged):
 
 
 def test_the_same_search_twice_is_the_same(judged, tmp_path):
-    root, study = judged
+    root, _ = judged
     again = write_study(tmp_path)
     fill_search(again)
     for name in ("results", "differences", "rankings"):
@@ -327,7 +328,7 @@ def test_sample_sentences_are_one_per_person_with_a_match():
 def test_an_occluded_set_of_another_gallery_is_refused(tmp_path):
     write_study(tmp_path / "a")
     write_study(tmp_path / "b", text_layout=True)
-    with pytest.raises(ReanchorError, match=r"gallery-ogor: holds images that are not in the gallery.*repro -f occlude"):
+    with pytest.raises(ReanchorError, match=r"gallery-ogor: holds images that are not in the gallery.*-f occlude"):
         load_search_study(tmp_path / "a/data/prepared", tmp_path / "b/data/occluded")
     with pytest.raises(ReanchorError, match="dvc repro occlude"):
         load_search_study(tmp_path / "a/data/prepared", tmp_path / "nowhere")

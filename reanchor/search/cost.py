@@ -22,7 +22,7 @@ from reanchor.search.similarities import Similarities
 from reanchor.search.study import SearchStudy
 from reanchor.text.searcher import Encoded, Searcher
 
-SAMPLE = 256  # sentences and images encoded, and sentences matched with the whole gallery
+SAMPLE = 128  # sentences and images encoded, and sentences matched with the whole gallery
 MB = 2**20
 STATM = Path("/proc/self/statm")
 WATCH_SECONDS = 0.001

@@ -14,7 +14,9 @@ from reanchor.search.tables import Tables
 _INTERVAL = {"value": pa.float64(), "low": pa.float64(), "high": pa.float64()}
 RESULTS = pa.schema({
     "method": pa.string(), "condition": pa.string(), "kind": pa.string(), "ratio": pa.float64(), "metric": pa.string(),
-    **_INTERVAL, "sentences": pa.int64(), "gallery": pa.int64(), "occluded_images": pa.int64(),
+    **_INTERVAL,
+    "change": pa.float64(), "change_low": pa.float64(), "change_high": pa.float64(),  # minus the whole gallery's
+    "sentences": pa.int64(), "gallery": pa.int64(), "occluded_images": pa.int64(),
     "lost_sentences": pa.int64()})
 DIFFERENCES = pa.schema({"method_a": pa.string(), "method_b": pa.string(), "condition": pa.string(),
                          "metric": pa.string(), **_INTERVAL})

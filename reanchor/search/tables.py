@@ -45,9 +45,11 @@ def tabulate(searched: dict[str, Searched], study: SearchStudy, config: Search) 
 
 def _results(values: dict, searched: dict[str, Searched], study: SearchStudy, bootstrap: IdentityBootstrap,
              pids: np.ndarray) -> list[dict]:
+    """`change`: what the occlusion of the gallery costs, a paired difference from the whole one."""
     conditions = {condition.name: condition for condition in study.conditions}
     return [{"method": method, "condition": condition, "kind": conditions[condition].kind,
              "ratio": conditions[condition].ratio, "metric": metric, **_with_interval(each, bootstrap, pids),
+             **_with_interval(each - values[method, "whole"][metric], bootstrap, pids, "change"),
              "sentences": len(study.sentences), "gallery": searched[method].rankings[condition].gallery,
              "occluded_images": len(conditions[condition].places), "lost_sentences": study.lost}
             for (method, condition), metrics in values.items() for metric, each in metrics.items()]
@@ -62,6 +64,7 @@ def _differences(methods: list[str], values: dict, study: SearchStudy, bootstrap
             for metric in METRICS]
 
 
-def _with_interval(each: np.ndarray, bootstrap: IdentityBootstrap, pids: np.ndarray) -> dict[str, float]:
+def _with_interval(each: np.ndarray, bootstrap: IdentityBootstrap, pids: np.ndarray, name: str = "") -> dict[str, float]:
     low, high = bootstrap.interval(bootstrap.means(pids, each))
-    return {"value": float(each.mean()), "low": low, "high": high}
+    names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
+    return dict(zip(names, (float(each.mean()), low, high), strict=True))

@@ -64,5 +64,5 @@ class Report:
     title: str = "Streetfolk study"
     gallery_queries: int = field(6, low=0)
     gallery_ranks: int = field(8, low=1)
-    sentence_queries: int = field(6, low=0)
+    sentence_queries: int = field(4, low=0)
     token_images: int = field(8, low=0)
