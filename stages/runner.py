@@ -21,7 +21,8 @@ from stages.curves import CurveFile
 from stages.tracking import ModelRun, log_methods
 
 Metrics = dict[str, float | int | str]
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps")  # each has curves and an MLflow run per model
+# each has curves and an MLflow run per model
+TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
 JUDGING_STAGES = ("evaluate", "search")  # their figures join the runs of the models
 USER_ERROR = 2  # exit status
 

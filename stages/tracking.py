@@ -40,6 +40,7 @@ SEARCHERS = {  # the same for text-based methods, judged by `search`
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
+    "mgcc": ("mgcc",),
 }
 
 
