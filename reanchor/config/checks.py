@@ -157,6 +157,11 @@ def _search(params: Params) -> Iterator[str]:
     methods = params.search.methods
     if not methods or len(set(methods)) < len(methods):
         yield f"search.methods: got {methods}; allowed: at least one method, each once"
+    needed = {"mgcc": params.mgcc, **{name: getattr(params.tbps, name) for name in ("clip_tuned", "sdm", "tbps_clip")}}
+    for method in (method for method in methods if method in needed and not needed[method].train):
+        section = method if method == "mgcc" else f"tbps.{method}"
+        yield (f"search.methods: got {method!r} although its training is switched off; allowed: methods whose `train` "
+               f"is true ({section}.train=true)")
 
 
 def _imported(params: Params) -> Iterator[str]:
