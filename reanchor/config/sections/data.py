@@ -26,14 +26,17 @@ class Render:
 class Prepare:
     reader: str = field("market1501", choices=(
         "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
-        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "folder", "csv"))
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
+        "folder", "csv"))
     root: str = "data/streetfolk"
     card: str = field("none", choices=(  # the dataset's protocol and known counts
         "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
         "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
-        "vehicleid"))
+        "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid"))
     test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
+    test_records: int = field(0, low=0)  # of a text dataset's list, the first so many; 0: all
     drop_distractors: bool = False  # leave pid 0 out of the gallery
+    drop_pids: list[int] = field([], low=1)  # identities to leave out
     acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back
     interpolation_train: str = field("bicubic", choices=("bicubic", "bilinear"))
     interpolation_test: str = field("bicubic", choices=("bicubic", "bilinear"))  # of val, query and gallery
