@@ -33,9 +33,14 @@ METHODS = {  # evaluated method: its weights
     "clip_reid": "models/finetune/clip_reid", "saga": "models/saga", "gated": "models/gate",
     "imported": "models/imported",
 }
+SEARCHERS = {  # the same for text-based methods, judged by `search`
+    "zero_shot": "models/backbone", "clip_tuned": "models/tbps/clip_tuned", "sdm": "models/tbps/sdm",
+    "tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc",
+}
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
+    "mgcc": ("mgcc",),
 }
 
 
@@ -174,9 +179,14 @@ def open_group(root: Path, name: str, params: dict[str, Any]) -> str:
     return run_id
 
 
-def log_methods(root: Path, metrics: dict[str, float]) -> None:
-    """Share evaluation figures {"method/condition/metric": value} out to the runs of the methods' models."""
-    for method, folder in METHODS.items():
+def log_methods(root: Path, metrics: dict[str, float], stage: str = "evaluate") -> None:
+    """Share figures {"method/condition/metric": value} of a judging stage out to the runs of the methods' models.
+
+    Those of `search` are named "text/condition/metric": a backbone is judged by both stages.
+    """
+    if stage == "search":
+        metrics = {"/text/".join(key.split("/", 1)): value for key, value in metrics.items() if "/" in key}
+    for method, folder in (SEARCHERS if stage == "search" else METHODS).items():
         prefix = f"{method}/"
         own = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
         if folder:  # "saga_refined/...": a variant of the same weights keeps its full name

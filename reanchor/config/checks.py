@@ -153,6 +153,12 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 
 
+def _search(params: Params) -> Iterator[str]:
+    methods = params.search.methods
+    if not methods or len(set(methods)) < len(methods):
+        yield f"search.methods: got {methods}; allowed: at least one method, each once"
+
+
 def _imported(params: Params) -> Iterator[str]:
     path = params.imported.path
     if not path.strip():
@@ -164,4 +170,4 @@ def _imported(params: Params) -> Iterator[str]:
 
 
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _gate, _evaluation, _imported)
+                                                         _gate, _evaluation, _search, _imported)

@@ -13,8 +13,10 @@ from reanchor.report.charts import Series, line_chart
 from reanchor.report.curves import training_charts
 from reanchor.report.galleries import gallery_blocks, read_rows, token_blocks
 from reanchor.report.pictures import HEAT_TOP, MASK_COLOURS, sheet
+from reanchor.report.search import search_page
 from reanchor.report.summary import summarise
 from reanchor.report.table import protocol_line, protocol_note
+from reanchor.search.study import SearchStudy, load_search_study
 
 
 def build_report(params: Params, root: Path) -> dict:
@@ -23,13 +25,14 @@ def build_report(params: Params, root: Path) -> dict:
     Raises:
         ReanchorError: when an output of an earlier stage is missing.
     """
-    return write_report(params, root, load_study(root / "data/prepared", root / "data/occluded"))
+    places = root / "data/prepared", root / "data/occluded"
+    return write_report(params, root, load_study(*places), load_search_study(*places))
 
 
-def write_report(params: Params, root: Path, study: Study) -> dict:
-    """As `build_report`, with the pictures of `study`."""
+def write_report(params: Params, root: Path, study: Study, search: SearchStudy | None = None) -> dict:
+    """As `build_report`, with the pictures of `study` and `search`."""
     summary = summarise(params, root)
-    page = render_page(summary, params, root, study)
+    page = render_page(summary, params, root, study, search)
     write_json(root / "reports/summary.json", summary)
     with atomic_path(root / "reports/index.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -37,7 +40,7 @@ def write_report(params: Params, root: Path, study: Study) -> dict:
             "page_bytes": len(page.encode())}
 
 
-def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
+def render_page(summary: dict, params: Params, root: Path, study: Study, search: SearchStudy | None = None) -> str:
     """The whole page; nothing in it is loaded from elsewhere."""
     environment = Environment(
         loader=PackageLoader("reanchor.report"),
@@ -46,7 +49,8 @@ def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"method": names.method, "condition": names.condition, "signed": words.signed}
+    environment.filters |= {"method": names.method, "condition": names.condition, "gallery": names.gallery,
+                            "signed": words.signed}
     known = [*names.METHODS, *summary["methods"]]
     colours = {name: known.index(name) for name in summary["methods"]}  # a method keeps its colour
     evaluate = root / "reports/evaluate"
@@ -65,6 +69,8 @@ def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
         token_table=token_table(summary["token_shares"]),
         heat_top=HEAT_TOP,
         mask_colours=MASK_COLOURS,
+        search=search_page(summary["search"], read_rows(root / "reports/search/rankings.parquet"), search,
+                           params.report) | {"share": f"{100 * params.search.confidence:g} %"},
         training=training_charts(root / "reports"),
         statistics=flatten(summary["data"]),
         sheets=[(title, sheet(root / path)) for title, path in SHEETS],

@@ -5,10 +5,13 @@ METHODS = {
     "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
     "imported": "Imported model",
     "gated": "Gated [CLS]",
+    "clip_tuned": "Fine-tuned CLIP", "sdm": "SDM (IRRA)", "tbps_clip": "TBPS-CLIP", "mgcc": "MGCC",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
          "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",
          "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
+
+GALLERY = "gallery-"  # what names of occluded galleries begin with
 
 
 def method(key: str) -> str:
@@ -23,3 +26,11 @@ def condition(key: str) -> str:
     kind, _, ratio = key.partition("-") if key not in KINDS else (key, "", "")
     name = KINDS.get(kind, kind)
     return f"{name}, {100 * float(ratio):.0f} %" if ratio else name
+
+
+def gallery(key: str) -> str:
+    """State of a gallery: "gallery-ogor" -> "Occluded gallery: objects (OGor)"."""
+    if key == "whole":
+        return "Whole gallery"
+    kind = condition(key.removeprefix(GALLERY))
+    return f"Occluded gallery: {kind[0].lower()}{kind[1:]}"

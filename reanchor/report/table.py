@@ -9,7 +9,9 @@ from pathlib import Path
 
 from reanchor.errors import ReanchorError
 from reanchor.report import names
-from reanchor.report.summary import evaluation_summary, read_json
+from reanchor.report.files import read_json
+from reanchor.report.search import METRICS, changed, search_protocol
+from reanchor.report.summary import evaluation_summary
 from reanchor.report.words import cell, lead_sentence, main_slopes
 
 NAME_WIDTH = 20
@@ -40,7 +42,26 @@ def format_table(summary: dict) -> str:
     blocks.append("\n".join(_wrap(f"{names.KINDS[slope['kind']]}: {lead_sentence(slope)['text']}")
                             for slope in main_slopes(summary)))
     blocks.append(_wrap(protocol_line(summary["protocol"])))
+    blocks.append(search_table(summary.get("search", {})))
     return "\n\n".join(block for block in blocks if block)
+
+
+def search_table(search: dict) -> str:
+    """A block for each state of the gallery that sentences searched, the costs of occlusion and the protocol.
+
+    Cells are in percent: value and the interval's larger half-width. Empty where the stage never ran.
+    """
+    if not search.get("methods"):
+        return f"Text-based search: skipped, {search['skipped']}." if "skipped" in search else ""
+    results, blocks = search["results"], ["Text-based search: sentences search the gallery"]
+    for condition in search["conditions"]:
+        rows = {m: [_half_width(results[m][condition][k]) for k in METRICS] for m in search["methods"]}
+        blocks.append(f"{names.gallery(condition)}\n" + _block("", list(METRICS), rows, 15))
+    for condition in search["conditions"][1:]:
+        blocks.append("\n".join(_wrap(f"{names.gallery(condition)}: {names.method(m)}: R1 changes by "
+                                      f"{changed(results[m][condition]['R1'])}, mAP by "
+                                      f"{changed(results[m][condition]['mAP'])}.") for m in search["methods"]))
+    return "\n\n".join([*blocks, _wrap(f"Protocol: {search_protocol(search['protocol'])}")])
 
 
 FIRST = (("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mINP", "whole", "mINP"),

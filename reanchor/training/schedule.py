@@ -31,3 +31,14 @@ def warmup_then(epoch: float, warmup: int, epochs: int, min_ratio: float) -> flo
         return 0.1 + 0.9 * epoch / warmup
     progress = (epoch - warmup) / max(1, epochs - warmup)
     return min_ratio + (1 - min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def warmup_linear_cosine(step: int, warmup: int, steps: int, base: float, warmup_lr: float, min_lr: float) -> float:
+    """TBPS-CLIP's rate of optimiser step `step` (0-based) of `steps`, as the authors' code has it.
+
+    The line from `warmup_lr` to `base` includes both ends, so that `base` comes twice; the half cosine
+    behind it heads for `min_lr`, which the step after the last would reach.
+    """
+    if step < warmup:
+        return warmup_lr + (base - warmup_lr) * (step / (warmup - 1) if warmup > 1 else 1.0)
+    return min_lr + 0.5 * (base - min_lr) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup)))

@@ -1,0 +1,1 @@
+"""Text-based person search with two features: TBPS-CLIP, plain fine-tuned CLIP, and IRRA's loss."""

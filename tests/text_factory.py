@@ -1,0 +1,38 @@
+"""A small street with captions, and a random CLIP that reads them."""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from reanchor.clip.model import Clip
+from reanchor.clip.pretrain import blank_clip
+from reanchor.config import Params, from_mapping
+from reanchor.data import prepare
+from reanchor.occlusion import make_occluded
+from reanchor.streetfolk import render_dataset, vocabulary
+from stages.compose import composition
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZE = (64, 32)
+SMALL = ["profile=smoke", "prepare.height=64", "prepare.width=32"]
+
+
+def settings(*overrides: str) -> Params:
+    """The smoke study at 64 x 32 with further overrides."""
+    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, [*SMALL, *overrides]))))
+
+
+def make_street(root: Path) -> Path:
+    """A prepared and occluded street of 24 + 12 people in `root`."""
+    params = settings()
+    render_dataset(params.render, root / params.prepare.root, processes=1)
+    prepare(params.prepare, root / "data/prepared", processes=1, workspace=root)
+    make_occluded(params.occlude, root / "data/prepared", root / "data/occluded", processes=1)
+    return root
+
+
+def small_clip() -> Clip:
+    """A seeded random CLIP (width 32, patch 8 x 4 tokens) with Streetfolk's words."""
+    params = settings()
+    params.backbone.pretrain.patch = 8
+    return blank_clip(params.backbone.pretrain, SIZE, vocabulary())
