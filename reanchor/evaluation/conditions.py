@@ -75,8 +75,10 @@ class Study:
 def load_study(prepared: Path, occluded: Path) -> Study:
     """Open the outputs of `prepare` and `occlude`; pictures stay memory-mapped.
 
+    Where sentences are the queries (the gallery has captions) the study may have no query image.
+
     Raises:
-        ReanchorError: when a file is missing or there is no query or gallery.
+        ReanchorError: when a file is missing, or there is no gallery, or neither a query image nor a caption.
     """
     from reanchor.data import ImageStore, Manifest
 
@@ -85,7 +87,8 @@ def load_study(prepared: Path, occluded: Path) -> Study:
     labels = Labels(*(np.asarray(column, np.int64) for column in (manifest.pid, manifest.camid, manifest.viewid)))
     query, gallery = (np.asarray(manifest.rows(split), np.int64) for split in ("query", "gallery"))
     for split, rows in (("query", query), ("gallery", gallery)):
-        if len(rows) == 0:
+        by_sentence = split == "query" and any(manifest.captions[row] for row in gallery)
+        if len(rows) == 0 and not by_sentence:
             raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())

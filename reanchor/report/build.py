@@ -86,6 +86,8 @@ SHEETS = (
 
 def table_columns(summary: dict) -> dict:
     """Columns of the result tables: the first one, then one table per kind of growing occlusion."""
+    if not summary["methods"]:
+        return {"first": [], "first_groups": [], "suites": []}
     present = summary["results"][summary["methods"][0]]
     first = [(k, c, k) for c, ks in (("whole", ("mAP", "R1", "R5", "R10", "mINP")),
                                      ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")),
@@ -105,7 +107,7 @@ def best_methods(summary: dict) -> dict[tuple[str, str], str]:
     """(condition, metric) -> the method with the highest value."""
     results = summary["results"]
     return {(c, k): max(results, key=lambda m: results[m][c][k]["value"])
-            for c, metrics in results[summary["methods"][0]].items() for k in metrics}
+            for method in summary["methods"][:1] for c, metrics in results[method].items() for k in metrics}
 
 
 def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:

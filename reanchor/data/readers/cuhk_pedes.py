@@ -37,5 +37,5 @@ def names_split(path: Path) -> bool:
     Raises:
         ReanchorError: the file is no JSON list.
     """
-    records = read_json_list(path, "CUHK-PEDES' list of records")
+    records = read_json_list(path, "a list of records (CUHK-PEDES)")
     return any(isinstance(record, dict) and "split" in record for record in records)

@@ -50,7 +50,7 @@ def read_records(root: Path, layout: RecordLayout, test_records: int = 0) -> Lis
         ReanchorError: no imgs, no list, no JSON list, or no usable record in it.
     """
     path = list_path(root, layout)
-    records = read_json_list(path, f"{layout.title}'s list of records")
+    records = read_json_list(path, f"a list of records ({layout.title})")
     entries, rejections = _entries(_first_tests(records, test_records), layout)
     if not entries:
         first = f" (such as {rejections[0].path}: {rejections[0].detail})" if rejections else ""
