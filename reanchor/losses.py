@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def _in_fp32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def in_fp32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Leave autocast, which would cast a product's operands down again, and lift float arguments to fp32."""
     @functools.wraps(loss)
     def lifted(*values: Tensor | float) -> Tensor:
@@ -21,7 +21,7 @@ def _in_fp32(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lifted
 
 
-@_in_fp32
+@in_fp32
 def supervised_contrastive(anchors: Tensor, others: Tensor, anchor_labels: Tensor,
                            other_labels: Tensor) -> Tensor:
     """Mean over rows of -(1/|P|) sum over positives of log softmax (CLIP-ReID eq. 4, both directions).
@@ -34,32 +34,32 @@ def supervised_contrastive(anchors: Tensor, others: Tensor, anchor_labels: Tenso
     return -((positive * log_p).sum(1) / positive.sum(1)).mean()
 
 
-@_in_fp32
+@in_fp32
 def identity_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """Label-smoothed cross entropy, q = (1-eps) onehot + eps/C (CLIP-ReID eq. 6 and 8)."""
     return F.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
-@_in_fp32
+@in_fp32
 def image_to_text_cross_entropy(images: Tensor, texts: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """L_i2tce over all identities' text features [C, D], un-normalised products (CLIP-ReID eq. 8)."""
     return F.cross_entropy(images @ texts.T, labels, label_smoothing=smoothing)
 
 
-@_in_fp32
+@in_fp32
 def text_to_average_cross_entropy(texts: Tensor, averages: Tensor, labels: Tensor) -> Tensor:
     """L_t2ice: each text [B, D] against all identities' mean image features [N, D] (CLIP-ReID eq. 10)."""
     return F.cross_entropy(texts @ averages.T, labels)
 
 
-@_in_fp32
+@in_fp32
 def euclidean(a: Tensor, b: Tensor) -> Tensor:
     """[A, D], [B, D] -> Euclidean distances [A, B], clamped at 1e-6 so that gradients stay finite."""
     squared = a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T
     return squared.clamp(min=1e-12).sqrt()
 
 
-@_in_fp32
+@in_fp32
 def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None) -> Tensor:
     """Batch-hard triplet loss on un-normalised features [B, D] (CLIP-ReID eq. 7).
 
@@ -74,7 +74,7 @@ def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None) -
     return (F.softplus(gap) if margin is None else F.relu(gap + margin)).mean()
 
 
-@_in_fp32
+@in_fp32
 def off_diagonal_cosine(rows: Tensor) -> Tensor:
     """Mean squared off-diagonal cosine between rows [K, D] (SAGA's diversity terms)."""
     unit = F.normalize(rows, dim=1)
@@ -83,7 +83,7 @@ def off_diagonal_cosine(rows: Tensor) -> Tensor:
     return cosine[off].square().mean()
 
 
-@_in_fp32
+@in_fp32
 def clip_contrastive(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
     """CLIP's symmetric InfoNCE on normalised features; the diagonal holds the pairs."""
     logits = scale * F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T

@@ -2,6 +2,7 @@
 
 import argparse
 
+from reanchor.data import Manifest
 from reanchor.tbps.train import train_tbps
 from stages.runner import StageRun, run_stage
 
@@ -12,6 +13,8 @@ def body(run: StageRun) -> dict:
     out = run.root / "models/tbps" / run.model
     if not getattr(run.params.tbps, run.model).train:
         return run.skip(out, f"tbps.{run.model}.train is false")
+    if not any(Manifest.read(run.root / "data/prepared/manifest.parquet").captions):
+        return run.skip(out, "no image of the dataset has a caption")
     return train_tbps(run.model, run.params, run.root, out, run.recorder(run.model))
 
 

@@ -26,6 +26,7 @@ PARENTS = {  # model: folders of the weights it starts from
     "baseline": ("models/backbone",),
     "clip_reid": ("models/backbone", "models/prompts"),
     "saga": ("models/backbone", "models/finetune/clip_reid"),
+    "clip_tuned": ("models/backbone",), "sdm": ("models/backbone",), "tbps_clip": ("models/backbone",),
 }
 METHODS = {  # evaluated method: its weights
     "histogram": None,  # has none
@@ -38,7 +39,8 @@ SEARCHERS = {  # the same for text-based methods, judged by `search`
     "tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc",
 }
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
-    "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "saga": ("saga",),
+    "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "tbps": ("tbps",),
+    "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
     "mgcc": ("mgcc",),
 }

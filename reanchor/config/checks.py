@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from reanchor.config.sections import NOTHING_IMPORTED, Params
+from reanchor.config.sections import NO_BACK_TRANSLATIONS, NOTHING_IMPORTED, TEXT_TERMS, Params, TextRecipe
 from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
@@ -94,6 +94,33 @@ def _training(params: Params) -> Iterator[str]:
         yield (f"finetune.clip_reid.i2tce: got {finetune.clip_reid.i2tce} with i2t {finetune.clip_reid.i2t}; allowed "
                "while finetune.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
                "(train=... ablation=one_stage sets all three)")
+    yield from _tbps(params)
+
+
+def _tbps(params: Params) -> Iterator[str]:
+    config = params.tbps
+    if config.warmup_epochs > config.epochs:
+        yield f"tbps.warmup_epochs: got {config.warmup_epochs}; allowed: at most tbps.epochs, which is {config.epochs}"
+    resnet = params.backbone.source in ("open_clip", "file") and params.backbone.model.startswith("RN")
+    if resnet and config.chunk:
+        yield (f"tbps.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, since chunks "
+               "would change a ResNet's batch norm")
+    for name in ("clip_tuned", "sdm", "tbps_clip"):
+        recipe = getattr(config, name)
+        if recipe.train:
+            yield from (f"tbps.{name}.{complaint}" for complaint in _recipe(recipe, config.captions_bt, resnet))
+
+
+def _recipe(recipe: TextRecipe, captions_bt: str, resnet: bool) -> Iterator[str]:
+    if not sum(getattr(recipe, term) for term in TEXT_TERMS):
+        yield f"train: got true, but every loss weight is 0; allowed: at least one of {', '.join(TEXT_TERMS)} above 0"
+    if recipe.multi_view and not recipe.nitc:
+        yield "multi_view: got true with nitc 0; allowed: false, since only N-ITC reads the second view"
+    if recipe.back_translation and captions_bt == NO_BACK_TRANSLATIONS:
+        yield (f"back_translation: got {recipe.back_translation}, but tbps.captions_bt is {captions_bt!r}, which holds "
+               "none; allowed: 0, or a file of back translations")
+    if resnet and recipe.mlm:
+        yield f"mlm: got {recipe.mlm}; allowed: 0, since a ResNet has no image tokens to read masked words with"
 
 
 def _saga(params: Params) -> Iterator[str]:
@@ -157,6 +184,11 @@ def _search(params: Params) -> Iterator[str]:
     methods = params.search.methods
     if not methods or len(set(methods)) < len(methods):
         yield f"search.methods: got {methods}; allowed: at least one method, each once"
+    needed = {"mgcc": params.mgcc, **{name: getattr(params.tbps, name) for name in ("clip_tuned", "sdm", "tbps_clip")}}
+    for method in (method for method in methods if method in needed and not needed[method].train):
+        section = method if method == "mgcc" else f"tbps.{method}"
+        yield (f"search.methods: got {method!r} although its training is switched off; allowed: methods whose `train` "
+               f"is true ({section}.train=true)")
 
 
 def _imported(params: Params) -> Iterator[str]:

@@ -69,7 +69,7 @@ def normalise(images: Tensor, mean: tuple[float, ...] = HALF, std: tuple[float, 
 
 def random_erase(images: Tensor, probability: float, generator: Generator,
                  area: tuple[float, float] = (0.02, 1 / 3), aspect: tuple[float, float] = (0.3, 1 / 0.3),
-                 tries: int = 10) -> Tensor:
+                 tries: int = 10, noise: bool = True) -> Tensor:
     """Replace a rectangle by per-pixel N(0, 1) noise (Zhong et al., "Random Erasing", AAAI 2020).
 
     Args:
@@ -79,6 +79,7 @@ def random_erase(images: Tensor, probability: float, generator: Generator,
         aspect: range of its height / width, log-uniform.
         tries: rectangles drawn per image; the first smaller than the image is used, an image
             without one stays whole.
+        noise: false: by zeros.
     """
     count, _, height, width = images.shape
     boxes_B4, erased_B = _boxes(count, height, width, probability, generator, area, aspect, tries)
@@ -87,10 +88,12 @@ def random_erase(images: Tensor, probability: float, generator: Generator,
     inside_rows = (rows >= tops) & (rows < tops + heights)
     inside_columns = (columns >= lefts) & (columns < lefts + widths)
     inside = (inside_rows[:, None, :, None] & inside_columns[:, None, None, :]).to(images.device)
-    noise = torch.randn(len(inside), *images.shape[1:], generator=generator, device=generator.device)
+    filling = images.new_zeros(())
+    if noise:
+        filling = torch.randn(len(inside), *images.shape[1:], generator=generator, device=generator.device).to(images)
     result = images.clone()
     erased_B = erased_B.to(images.device)
-    result[erased_B] = torch.where(inside, noise.to(images), images[erased_B])
+    result[erased_B] = torch.where(inside, filling, images[erased_B])
     return result
 
 

@@ -98,12 +98,13 @@ def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) ->
     main = MAIN if MAIN in methods else methods[-1]
     by_key = {(row["method"], row["condition"], row["sentence"]): row for row in rankings}
     known = {condition.name: condition for condition in study.conditions}
-    chosen = _choose([by_key[key] for key in by_key if key[:2] == (main, conditions[-1])], config.sentence_queries)
+    chosen = choose([by_key[key] for key in by_key if key[:2] == (main, conditions[-1])], config.sentence_queries)
     return [_block([[by_key[method, condition, number] for condition in conditions] for method in methods],
                    [known[condition] for condition in conditions], study, config.gallery_ranks) for number in chosen]
 
 
-def _choose(rows: list[dict], count: int) -> list[int]:
+def choose(rows: list[dict], count: int) -> list[int]:
+    """Up to `count` sentences: right at rank 1, not so, right, ... as long as there are any."""
     sides = [[row["sentence"] for row in rows if (row["first_match"] == 1) == right] for right in (True, False)]
     chosen: list[int] = []
     while len(chosen) < count and any(sides):

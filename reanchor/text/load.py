@@ -28,5 +28,5 @@ def load_searcher(folder: Path, device: str = "cpu") -> Searcher:
         from reanchor.mgcc.store import load_mgcc
 
         return load_mgcc(folder, device)
-    raise ReanchorError(f"{folder}: a model of kind '{kind}' reads no sentences; allowed are {', '.join(KINDS)}: give a "
-                        "backbone, or a model of the stages tbps and mgcc")
+    raise ReanchorError(f"{folder}: a model of kind '{kind}' reads no sentences; allowed are {', '.join(KINDS)}: give "
+                        "a backbone, or a model of the stages tbps and mgcc")

@@ -5,10 +5,11 @@ Legend: n training images, P pairs of one image and one of its sentences, B pair
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
@@ -16,6 +17,7 @@ from reanchor.clip.tokenizer import Tokenizer, tokenize
 from reanchor.clipreid.data import TrainingImages
 from reanchor.data import Manifest
 from reanchor.errors import ReanchorError
+from reanchor.text.words import clean_sentence
 
 
 @dataclass
@@ -24,35 +26,39 @@ class SentencePairs:
 
     images: TrainingImages
     owner: np.ndarray  # int64 [P]: which of the n training images
+    number: np.ndarray  # int64 [P]: which of its sentences
     texts: list[str]  # [P]
     tokens: Tensor  # int64 [P, L]
     cut: int  # sentences that lose their end
     tokenizer: Tokenizer
 
     @classmethod
-    def open(cls, prepared: Path, occluded: Path | None, spec: ClipSpec, context: int = 0) -> "SentencePairs":
+    def open(cls, prepared: Path, occluded: Path | None, spec: ClipSpec, context: int = 0,
+             clean: bool = False) -> "SentencePairs":
         """Read the training images (with their OGor copies where `occluded` is given) and their captions.
 
         Args:
             context: slots of a sentence, [SOS] and [EOS] included; 0: the backbone's.
+            clean: drop most punctuation (`reanchor.text.words.clean_sentence`).
 
         Raises:
             ReanchorError: no training split, fewer than two identities, or no captions.
         """
         images = TrainingImages.open(prepared, occluded)
         captions = Manifest.read(prepared / "manifest.parquet").captions
-        written = [(place, text) for place, row in enumerate(images.rows) for text in captions[row]]
+        written = [(place, number, text) for place, row in enumerate(images.rows)
+                   for number, text in enumerate(captions[row])]
         if not written:
             raise ReanchorError(f"{prepared}: none of {len(images.rows)} training images has a caption; text-based "
                                 "search needs some: add captions.json to prepare.root, or choose a dataset with text")
-        tokenizer, texts = spec.tokenizer(), [text for _, text in written]
+        tokenizer, texts = spec.tokenizer(), [clean_sentence(text) if clean else text for _, _, text in written]
         context = context or spec.architecture["text_cfg"]["context_length"]
         cut = sum(len(tokenizer.encode(text)) > context - 2 for text in texts)
         if cut:
             warnings.warn(f"{prepared}: {cut} of {len(texts)} training sentences are longer than the context of "
                           f"{context} tokens and lose their end", stacklevel=2)
-        return cls(images, np.array([place for place, _ in written], np.int64), texts,
-                   tokenize(tokenizer, texts, context), cut, tokenizer)
+        owner, number = np.array([pair[:2] for pair in written], np.int64).T
+        return cls(images, owner, number, texts, tokenize(tokenizer, texts, context), cut, tokenizer)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -66,6 +72,12 @@ class SentencePairs:
     def context(self) -> int:
         """Slots of a sentence (L)."""
         return self.tokens.shape[1]
+
+    def subset(self, chosen: np.ndarray) -> "SentencePairs":
+        """Only the pairs `chosen`; identities keep their labels."""
+        texts = [self.texts[pair] for pair in chosen]
+        return replace(self, owner=self.owner[chosen], number=self.number[chosen], texts=texts,
+                       tokens=self.tokens[torch.from_numpy(chosen)])
 
     def take(self, chosen: np.ndarray, occluded: float, generator: Generator) -> np.ndarray:
         """The images of pairs `chosen`, uint8 [B, H, W, 3]; see `TrainingImages.take`."""

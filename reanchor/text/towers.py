@@ -17,6 +17,7 @@ from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
 from reanchor.data.augment import normalise
 from reanchor.text.searcher import Encoded
+from reanchor.text.words import clean_sentence
 
 
 class DualEncoder(nn.Module):
@@ -24,10 +25,12 @@ class DualEncoder(nn.Module):
 
     Args:
         context: slots of a sentence; 0: the CLIP's. Another number resizes the text position embeddings.
+        clean: sentences lose most punctuation before they are read (`reanchor.text.words.clean_sentence`).
     """
 
-    def __init__(self, clip: Clip, context: int = 0):
+    def __init__(self, clip: Clip, context: int = 0, clean: bool = False):
         super().__init__()
+        self.clean = clean
         self.image = clip.image_encoder()
         self.text = copy.deepcopy(TextEncoder(clip.network))
         self.log_scale = nn.Parameter(clip.network.logit_scale.detach().clone())
@@ -69,14 +72,15 @@ def resize_context(text: TextEncoder, context: int) -> None:
 def save_dual(model: DualEncoder, spec: ClipSpec, name: str, folder: Path, **more: object) -> None:
     """Write the towers: weights.safetensors and model.json (kind "text"), which also takes `more`."""
     save_weights(model, folder)
-    write_spec(spec, folder, kind="text", name=name, settings={"context": model.text.context_length}, **more)
+    settings = {"context": model.text.context_length, "clean": model.clean}
+    write_spec(spec, folder, kind="text", name=name, settings=settings, **more)
 
 
 def read_dual(folder: Path) -> tuple[DualEncoder, ClipSpec, str]:
     """What `save_dual` wrote: towers, spec of their CLIP, name."""
     values = read_model_json(folder)
     spec = spec_from(values["spec"])
-    model = DualEncoder(Clip(spec, spec.network()), values["settings"]["context"])
+    model = DualEncoder(Clip(spec, spec.network()), **values["settings"])
     load_weights(model, folder)
     return model, spec, values["name"]
 
@@ -101,7 +105,8 @@ class DualSearcher:
     @torch.inference_mode()
     def sentences(self, sentences: Sequence[str]) -> Encoded:
         """{"feature": unit [B, E]} of B sentences; those longer than the context lose their end."""
-        tokens = tokenize(self.tokenizer, list(sentences), self.model.text.context_length)
+        texts = [clean_sentence(text) for text in sentences] if self.model.clean else list(sentences)
+        tokens = tokenize(self.tokenizer, texts, self.model.text.context_length)
         return {"feature": F.normalize(self.model.sentences(tokens.to(self.model.device)).float(), dim=1)}
 
     def similarity(self, sentences: Encoded, images: Encoded) -> Tensor:

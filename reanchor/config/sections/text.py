@@ -6,6 +6,8 @@ from reanchor.config.sections.field import field
 
 NO_BACK_TRANSLATIONS = "conf/captions_bt.json"  # an empty list: DVC needs some file to watch
 
+TEXT_TERMS = ("itc", "nitc", "ritc", "citc", "ss", "sdm", "id", "mlm")  # a loss weight each
+
 
 @dataclass
 class TextRecipe:
@@ -25,6 +27,7 @@ class TextRecipe:
     dropout: float = field(0.0, low=0.0, high=0.9)  # of attention in the text tower
     lock: bool = False  # the patch embedding stays as it is
     augment: str = field("flip", choices=("none", "flip", "pool"))  # pool: two draws of TBPS-CLIP's six
+    clean: bool = False  # sentences without most punctuation, in training and at test time
     deletion: float = field(0.0, low=0.0, high=0.9)  # chance of each word to go
     back_translation: float = field(0.0, low=0.0, high=1.0)  # chance of a sentence to be replaced by its own
     mixgen: float = field(0.0, low=0.0, high=0.5)  # share of a batch mixed with other pairs
@@ -56,4 +59,4 @@ class Tbps:
     sdm: TextRecipe = field(TextRecipe(sdm=1.0))
     tbps_clip: TextRecipe = field(TextRecipe(
         nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True, soft_label=0.5, dropout=0.05, lock=True, augment="pool",
-        deletion=0.05))
+        clean=True, deletion=0.05))

@@ -1,0 +1,67 @@
+"""Masked words, read with the help of the image: an option that TBPS-CLIP's study leaves off.
+
+Source: IRRA's implicit relation reasoning (Jiang and Ye, CVPR 2023, section 3.2): one cross-attention of
+words on image tokens, a few transformer blocks, a classifier over the vocabulary; BERT's masking.
+Shapes: B pairs, L slots, T patch tokens, E joint width, V words.
+"""
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Generator, Tensor, nn
+
+from reanchor.clip.text import TextEncoder
+from reanchor.clip.tokenizer import Tokenizer, WordTokenizer
+
+SHARE, MASKED, RANDOM = 0.15, 0.8, 0.1  # of the words; of those chosen
+LAYERS = 4
+NOTHING = -100  # a target that asks for nothing
+
+
+def mask_id(tokenizer: Tokenizer) -> int:
+    """Whose embedding stands for a masked word: the unknown word, or the code before [SOS], as the authors take."""
+    return 1 if isinstance(tokenizer, WordTokenizer) else tokenizer.sos - 1
+
+
+def mask_words(tokens: Tensor, tokenizer: Tokenizer, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Masked ids and targets, both [B, L]; [SOS], [EOS] and what follows are never chosen."""
+    words = (tokens != tokenizer.sos) & (tokens != tokenizer.eos) & (tokens != 0)
+    choice, fate = torch.rand(2, *tokens.shape, generator=generator)
+    others = torch.randint(1, tokenizer.sos, tokens.shape, generator=generator)
+    chosen = words & (choice < SHARE)
+    masked = torch.where(chosen & (fate < MASKED), mask_id(tokenizer), tokens)
+    masked = torch.where(chosen & (fate >= MASKED) & (fate < MASKED + RANDOM), others, masked)
+    return masked, torch.where(chosen, tokens, NOTHING)
+
+
+class MaskedWords(nn.Module):
+    """The reader of masked sentences."""
+
+    def __init__(self, width: int, words: int):
+        super().__init__()
+        heads = max(1, width // 64)
+        self.norm_words, self.norm_image = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.cross = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.blocks = nn.Sequential(*(ResidualAttentionBlock(width, heads) for _ in range(LAYERS)))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, words))
+
+    def forward(self, words: Tensor, image: Tensor) -> Tensor:
+        """Word states [B, L, E] and image tokens [B, 1+T, E] -> logits [B, L, V]."""
+        image = self.norm_image(image)
+        x = self.cross(self.norm_words(words), image, image, need_weights=False)[0]
+        return self.head(self.norm(self.blocks(x)))
+
+
+def word_states(text: TextEncoder, tokens: Tensor) -> Tensor:
+    """Projected states of all slots [B, L, E] of token ids [B, L]."""
+    length = tokens.shape[1]
+    x = text.token_embedding(tokens) + text.positional_embedding[:length]
+    x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
+    return text.ln_final(x) @ text.text_projection
+
+
+def masked_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Per sentence: summed cross entropy of its masked words [B], and how many there are [B]."""
+    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=NOTHING, reduction="none")
+    return losses.view(targets.shape).sum(1), (targets != NOTHING).sum(1)
