@@ -98,6 +98,7 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         **_counts(config, study, next(iter(measured.values())).rankings["whole"]),
         "suites": [
             {"name": c.name, "kind": c.kind, "ratio": c.ratio, "queries": len(c.rows), "sha256": c.sha256}
+            | ({} if c.gallery is None else {"gallery_occluded": len(c.gallery.rows)})
             for c in study.suites
         ],
     }
@@ -147,7 +148,7 @@ def token_summary(measured: dict[str, Measured]) -> list[dict]:
 def accuracy_curves(results: list[dict]) -> list[dict]:
     """mAP against occluded share; whole-body accuracy is the point at ratio 0 of each kind."""
     rows = []
-    for kind in ("masking", "people"):
+    for kind in dict.fromkeys(["masking", "people", *(row["kind"] for row in results if row["ratio"])]):
         for row in results:
             if row["metric"] == "mAP" and row["kind"] in ("whole", kind):
                 rows.append({"method": row["method"], "occlusion": kind, "ratio": row["ratio"],

@@ -39,9 +39,9 @@ def format_table(summary: dict) -> str:
         if series:
             rows = {m: [_half_width(results[m][name]["mAP"]) for name, _ in series] for m in methods}
             width = max(10, min(12, (120 - NAME_WIDTH) // len(series)))
-            blocks += [_block(f"{names.KINDS[kind]}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
+            blocks += [_block(f"{names.kind(kind)}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
                               rows, width), short]
-    blocks.append("\n".join(_wrap(f"{names.KINDS[slope['kind']]}: {lead_sentence(slope)['text']}")
+    blocks.append("\n".join(_wrap(f"{names.kind(slope['kind'])}: {lead_sentence(slope)['text']}")
                             for slope in main_slopes(summary)))
     blocks.append(_wrap(protocol_line(summary["protocol"])))
     blocks.append(search_table(summary.get("search", {})))

@@ -64,7 +64,7 @@ def verdicts(evaluation: dict) -> list[str]:
     """One line per kind of occlusion: how the main method stands against global pooling."""
     return [
         f"{names.method(s['method'])} against {names.method(s['reference'])}, "
-        f"{names.KINDS[s['kind']].lower()}: {signed(s['lead'][0])} mAP on whole bodies, "
+        f"{names.kind(s['kind']).lower()}: {signed(s['lead'][0])} mAP on whole bodies, "
         f"{signed(s['lead'][-1])} at {100 * s['ratios'][-1]:.0f} %; {verdict(s)}."
         for s in main_slopes(evaluation)
         if s["method"] == MAIN
