@@ -86,17 +86,19 @@ SHEETS = (
 
 def table_columns(summary: dict) -> dict:
     """Columns of the result tables: the first one, then one table per kind of growing occlusion."""
+    if not summary["methods"]:
+        return {"first": [], "first_groups": [], "suites": []}
     present = summary["results"][summary["methods"][0]]
     first = [(k, c, k) for c, ks in (("whole", ("mAP", "R1", "R5", "R10", "mINP")),
                                      ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")),
                                      ("whole-reranked", ("mAP", "R1")), ("whole-nfc", ("mAP", "R1")))
              if c in present for k in ks]
     groups = [
-        (names.KINDS[c], sum(column[1] == c for column in first))
+        (names.kind(c), sum(column[1] == c for column in first))
         for c in dict.fromkeys(c for _, c, _ in first)
     ]
     suites = [([(f"{100 * ratio:.0f} %", name, "mAP") for name, ratio in series],
-               [(f"{names.KINDS[kind]}: mAP by occluded share of the query", len(series))])
+               [(f"{names.kind(kind)}: mAP by occluded share", len(series))])
               for kind, series in summary["ratios"].items() if series]
     return {"first": first, "first_groups": groups, "suites": suites}
 
@@ -105,7 +107,7 @@ def best_methods(summary: dict) -> dict[tuple[str, str], str]:
     """(condition, metric) -> the method with the highest value."""
     results = summary["results"]
     return {(c, k): max(results, key=lambda m: results[m][c][k]["value"])
-            for c, metrics in results[summary["methods"][0]].items() for k in metrics}
+            for method in summary["methods"][:1] for c, metrics in results[method].items() for k in metrics}
 
 
 def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
@@ -115,8 +117,8 @@ def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
         points = [("whole", 0.0), *suites]
         if suites:
             series = [_accuracy(summary["results"][m], points, m, colours[m]) for m in summary["methods"]]
-            charts.append({"title": names.KINDS[kind],
-                           "svg": line_chart(series, "occluded share of the query image", "mAP, %", zero=True,
+            charts.append({"title": names.kind(kind),
+                           "svg": line_chart(series, "occluded share of the image", "mAP, %", zero=True,
                                              percent_x=True)})
     return charts
 
@@ -146,10 +148,10 @@ def lead_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
         ]
         charts.append(
             {
-                "title": names.KINDS[kind],
+                "title": names.kind(kind),
                 "methods": [s["method"] for s in own],
                 "svg": line_chart(
-                    series, "occluded share of the query image", "lead, mAP points", zero=True, percent_x=True
+                    series, "occluded share of the image", "lead, mAP points", zero=True, percent_x=True
                 ),
                 "text": [words.lead_sentence(s)["text"] for s in own],
             }

@@ -28,8 +28,12 @@ def evaluation_summary(folder: Path) -> dict:
         "methods": list(results), "results": results, "protocol": protocol,
         "slopes": read_json(folder / "slopes.json"), "token_shares": read_json(folder / "token_shares.json"),
         "ratios": {kind: [[s["name"], s["ratio"]] for s in protocol["suites"] if s["kind"] == kind]
-                   for kind in ("masking", "people")},
+                   for kind in dict.fromkeys(["masking", "people", *_growing(protocol["suites"])])},
     }
+
+
+def _growing(suites: list[dict]) -> list[str]:
+    return [suite["kind"] for suite in suites if suite["ratio"] is not None]
 
 
 def summarise(params: Params, root: Path) -> dict:

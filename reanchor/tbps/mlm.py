@@ -2,7 +2,7 @@
 
 Source: IRRA's implicit relation reasoning (Jiang and Ye, CVPR 2023, section 3.2): one cross-attention of
 words on image tokens, a few transformer blocks, a classifier over the vocabulary; BERT's masking.
-Shapes: B pairs, L slots, T patch tokens, E joint width, V words.
+Shapes: B pairs, L slots, T patch tokens, E joint width.
 """
 
 import torch
@@ -46,11 +46,15 @@ class MaskedWords(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, words))
 
-    def forward(self, words: Tensor, image: Tensor) -> Tensor:
-        """Word states [B, L, E] and image tokens [B, 1+T, E] -> logits [B, L, V]."""
+    def forward(self, words: Tensor, image: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Word states [B, L, E], image tokens [B, 1+T, E], targets [B, L] -> the summed cross entropy of each
+        sentence's masked words [B], and how many there are [B]."""
         image = self.norm_image(image)
-        x = self.cross(self.norm_words(words), image, image, need_weights=False)[0]
-        return self.head(self.norm(self.blocks(x)))
+        x = self.norm(self.blocks(self.cross(self.norm_words(words), image, image, need_weights=False)[0]))
+        asked = targets != NOTHING  # the vocabulary is large: no logits where nothing is asked
+        losses = F.cross_entropy(self.head(x[asked]).float(), targets[asked], reduction="none")
+        rows = asked.nonzero()[:, 0]
+        return losses.new_zeros(len(targets)).index_add(0, rows, losses), asked.sum(1)
 
 
 def word_states(text: TextEncoder, tokens: Tensor) -> Tensor:
@@ -59,9 +63,3 @@ def word_states(text: TextEncoder, tokens: Tensor) -> Tensor:
     x = text.token_embedding(tokens) + text.positional_embedding[:length]
     x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
     return text.ln_final(x) @ text.text_projection
-
-
-def masked_cross_entropy(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Per sentence: summed cross entropy of its masked words [B], and how many there are [B]."""
-    losses = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=NOTHING, reduction="none")
-    return losses.view(targets.shape).sum(1), (targets != NOTHING).sum(1)

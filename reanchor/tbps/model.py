@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from reanchor.config.sections import TextRecipe
 from reanchor.errors import ReanchorError
-from reanchor.tbps.mlm import MaskedWords, masked_cross_entropy, word_states
+from reanchor.tbps.mlm import MaskedWords, word_states
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import Batch
 
@@ -55,8 +55,8 @@ class TbpsModel(nn.Module):
         features["text"] = self.towers.sentences(batch["tokens"])
         if "masked" in batch:
             tokens = out.last[:len(batch["masked"])] @ self.towers.image.visual.proj
-            logits = self.masked_words(word_states(self.towers.text, batch["masked"]), tokens)
-            features["mlm"], features["words"] = masked_cross_entropy(logits, batch["targets"])
+            states = word_states(self.towers.text, batch["masked"])
+            features["mlm"], features["words"] = self.masked_words(states, tokens, batch["targets"])
         return features
 
 

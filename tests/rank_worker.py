@@ -1,0 +1,45 @@
+"""One of several processes that train together; imports little, since each process imports it anew."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from reanchor.tbps.losses import clamped_scale, cyclic_itc, normalised_itc, reversed_itc, simclr
+from reanchor.training.ranks import average_gradients, gather, world_size
+
+LABELS = torch.tensor([0, 0, 1, 2, 1, 3, 4, 2])
+
+
+class Towers(nn.Module):
+    """Two layers in the place of the towers."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.image, self.text, self.mlp = nn.Linear(6, 5), nn.Linear(7, 5), nn.Linear(5, 4)
+        self.log_scale = nn.Parameter(torch.tensor(1.5))
+        self.idle = nn.Parameter(torch.ones(2))  # reached by no gradient
+
+
+def loss_of(model: Towers, rows: slice) -> torch.Tensor:
+    """TBPS-CLIP's terms over the pairs of all ranks, of which `rows` are this one's."""
+    generator = torch.Generator().manual_seed(1)
+    images, views = torch.randn(2, 8, 6, generator=generator)
+    image, view = gather(model.image(images[rows])), gather(model.image(views[rows]))
+    text = gather(model.text(torch.randn(8, 7, generator=generator)[rows]))
+    labels, scale = gather(LABELS[rows]), clamped_scale(model.log_scale)
+    assert torch.equal(labels, LABELS)
+    return (normalised_itc(image, text, labels, scale, 0.3) + reversed_itc(image, text, labels, scale)
+            + cyclic_itc(image, text) + simclr(model.mlp(image), model.mlp(view)))
+
+
+def half(rank: int, folder: str) -> None:
+    """Half of the batch; writes the gradients that are left in the weights."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    assert world_size() == 2
+    model = Towers()
+    loss_of(model, slice(4 * rank, 4 * rank + 4)).backward()
+    average_gradients(model)
+    np.savez(f"{folder}/{rank}.npz", **{name: p.grad.numpy() for name, p in model.named_parameters()})
+    torch.distributed.destroy_process_group()
