@@ -127,14 +127,14 @@ def test_strangers_come_from_the_gallery_or_the_validation_identities(made):
 def test_training_share_is_even_over_identities_and_prefers_other_cameras(workspace):
     manifest = Manifest.read(workspace / "prepared/manifest.parquet")
     for share in (0.0, 0.3, 0.5, 1.0):
-        chosen = training_rows(manifest, share, 0)
+        chosen = training_rows(manifest, Occlude(train_share=share))
         assert len(chosen) == round(share * 40)
         counts = np.bincount(manifest.pid[chosen], minlength=9)[1:]
         assert counts.max() - counts.min() <= 1
-    chosen = training_rows(manifest, 0.6, 0)  # three of five images: one of each camera
+    chosen = training_rows(manifest, Occlude(train_share=0.6))  # three of five images: one of each camera
     for pid in SPLITS["train"]:
         assert sorted(manifest.camid[row] for row in chosen if manifest.pid[row] == pid) == [1, 2, 3]
-    assert not np.array_equal(training_rows(manifest, 0.3, 0), training_rows(manifest, 0.3, 1))
+    assert not np.array_equal(*(training_rows(manifest, Occlude(seed=seed)) for seed in (0, 1)))
 
 
 def test_any_number_of_processes_gives_the_same_bytes(made, workspace):

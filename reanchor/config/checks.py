@@ -38,10 +38,20 @@ def _data(params: Params) -> Iterator[str]:
     if occlude.ratio_low >= occlude.ratio_high:
         yield (f"occlude.ratio_low: got {occlude.ratio_low}; allowed: less than occlude.ratio_high, "
                f"which is {occlude.ratio_high}")
-    for name in ("masking_ratios", "people_ratios"):
+    for name in ("masking_ratios", "people_ratios", "mixed_ratios"):
         ratios = getattr(occlude, name)
         if len({round(ratio, 2) for ratio in ratios}) < len(ratios):
             yield f"occlude.{name}: got {ratios}; allowed: ratios that differ in their first two decimals"
+    for name in ("masking_shapes", "masking_positions", "people_from", "people_layers", "people_edges", "mixed_with"):
+        values = getattr(occlude, name)
+        if not values or len(set(values)) < len(values):
+            yield f"occlude.{name}: got {values}; allowed: at least one value, each once, the plain one first"
+    if "val" not in occlude.splits and (params.finetune.baseline.train or params.finetune.clip_reid.train):
+        yield (f"occlude.splits: got {occlude.splits} while models are trained; allowed: val among them, since their "
+               "checkpoints are chosen on its OGor queries (or method=zero_shot)")
+    if occlude.sides != "query" and not occlude.gallery_share:
+        yield (f"occlude.gallery_share: got 0 with occlude.sides {occlude.sides!r}; allowed: above 0, the share of the "
+               "gallery that is occluded")
 
 
 def _pretrain(params: Params) -> Iterator[str]:
@@ -181,6 +191,17 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 
 
+def _search(params: Params) -> Iterator[str]:
+    methods = params.search.methods
+    if not methods or len(set(methods)) < len(methods):
+        yield f"search.methods: got {methods}; allowed: at least one method, each once"
+    needed = {"mgcc": params.mgcc, **{name: getattr(params.tbps, name) for name in ("clip_tuned", "sdm", "tbps_clip")}}
+    for method in (method for method in methods if method in needed and not needed[method].train):
+        section = method if method == "mgcc" else f"tbps.{method}"
+        yield (f"search.methods: got {method!r} although its training is switched off; allowed: methods whose `train` "
+               f"is true ({section}.train=true)")
+
+
 def _imported(params: Params) -> Iterator[str]:
     path = params.imported.path
     if not path.strip():
@@ -202,4 +223,4 @@ def _mgcc(params: Params) -> Iterator[str]:
 
 
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _gate, _mgcc, _evaluation, _imported)
+                                                         _gate, _mgcc, _evaluation, _search, _imported)

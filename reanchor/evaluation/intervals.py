@@ -94,7 +94,7 @@ def _slopes(methods: list[str], study: Study, draws: Draws, values: dict,
     if GLOBAL_POOLING not in methods:
         return []
     rows = []
-    for kind in ("masking", "people"):
+    for kind in dict.fromkeys(c.kind for c in study.suites if c.ratio is not None):
         series = [(0.0, "whole")] + [(c.ratio, c.name) for c in study.suites if c.kind == kind]
         if len(series) < 2:
             continue

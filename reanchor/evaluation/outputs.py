@@ -18,9 +18,15 @@ from reanchor.evaluation.tokens import LABELS
 from reanchor.files import atomic_path, write_json
 
 CMC_RANKS = 50
+ACCURACY_COLUMNS = ("method", "occlusion", "ratio", "mAP", "low", "high")
+CMC_COLUMNS = ("method", "condition", "rank", "matching_rate")
 DISTANCE_SAYS = {"cosine": "1 - dot product of L2-normalised features, fp32",
                  "euclidean": "squared Euclidean distance of L2-normalised features, fp32"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+RESULT_SCHEMA = pa.schema({
+    "method": pa.string(), "condition": pa.string(), "kind": pa.string(), "ratio": pa.float64(), "metric": pa.string(),
+    "value": pa.float64(), "low": pa.float64(), "high": pa.float64(), "queries": pa.int64(), "gallery": pa.int64(),
+    "lost_queries": pa.int64()})
 DIFFERENCE_SCHEMA = pa.schema({
     "method_a": pa.string(), "method_b": pa.string(), "condition": pa.string(), "metric": pa.string(),
     "value": pa.float64(), "low": pa.float64(), "high": pa.float64()})
@@ -54,8 +60,21 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
     _parquet(out / "token_weights.parquet", pa.concat_tables([TOKEN_SCHEMA.empty_table(), *shares]))
     write_json(out / "token_shares.json", token_summary(measured))
     write_json(out / "protocol.json", protocol(config, study, measured))
-    _csv(out / "accuracy.csv", accuracy_curves(tables.results))
-    _csv(out / "cmc.csv", _cmc(measured))
+    _csv(out / "accuracy.csv", accuracy_curves(tables.results), ACCURACY_COLUMNS)
+    _csv(out / "cmc.csv", _cmc(measured), CMC_COLUMNS)
+
+
+def write_skipped(out: Path, reason: str) -> dict:
+    """Empty tables and a protocol that says why; return the metrics of a skipped stage."""
+    for name, schema in (("results", RESULT_SCHEMA), ("differences", DIFFERENCE_SCHEMA), ("rankings", RANKING_SCHEMA),
+                         ("token_maps", TOKEN_MAP_SCHEMA), ("token_weights", TOKEN_SCHEMA)):
+        _parquet(out / f"{name}.parquet", schema.empty_table())
+    write_json(out / "slopes.json", [])
+    write_json(out / "token_shares.json", [])
+    write_json(out / "protocol.json", {"skipped": reason, "suites": []})
+    _csv(out / "accuracy.csv", [], ACCURACY_COLUMNS)
+    _csv(out / "cmc.csv", [], CMC_COLUMNS)
+    return {"skipped": 1}
 
 
 def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> dict:
@@ -79,6 +98,7 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         **_counts(config, study, next(iter(measured.values())).rankings["whole"]),
         "suites": [
             {"name": c.name, "kind": c.kind, "ratio": c.ratio, "queries": len(c.rows), "sha256": c.sha256}
+            | ({} if c.gallery is None else {"gallery_occluded": len(c.gallery.rows)})
             for c in study.suites
         ],
     }
@@ -128,7 +148,7 @@ def token_summary(measured: dict[str, Measured]) -> list[dict]:
 def accuracy_curves(results: list[dict]) -> list[dict]:
     """mAP against occluded share; whole-body accuracy is the point at ratio 0 of each kind."""
     rows = []
-    for kind in ("masking", "people"):
+    for kind in dict.fromkeys(["masking", "people", *(row["kind"] for row in results if row["ratio"])]):
         for row in results:
             if row["metric"] == "mAP" and row["kind"] in ("whole", kind):
                 rows.append({"method": row["method"], "occlusion": kind, "ratio": row["ratio"],
@@ -148,8 +168,8 @@ def _parquet(path: Path, table: pa.Table) -> None:
         pq.write_table(table, temporary)
 
 
-def _csv(path: Path, rows: list[dict]) -> None:
+def _csv(path: Path, rows: list[dict], columns: tuple[str, ...]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +58,23 @@ def load_library(folder: Path) -> list[Cutout]:
         warnings.warn(f"{folder}: classes {', '.join(unknown)} are not in the paper's table; "
                       "placed at the bottom", stacklevel=2)
     return cutouts
+
+
+def parted(library: Sequence[Cutout], unseen: Sequence[str]) -> tuple[list[Cutout], list[Cutout]]:
+    """(seen, unseen) cut-outs: those of the classes `unseen` are kept from training and validation.
+
+    Raises:
+        ReanchorError: a class that no cut-out has, or no cut-out left to train with.
+    """
+    kinds = sorted({cutout.kind for cutout in library})
+    for name in unseen:
+        if name not in kinds:
+            raise ReanchorError(f"occlude.unseen_classes: got {name!r}; allowed: {', '.join(kinds)}; correct the name")
+    seen = [cutout for cutout in library if cutout.kind not in unseen]
+    if library and not seen:
+        raise ReanchorError(f"occlude.unseen_classes: got all {len(kinds)} classes of occlude.library; allowed: fewer; "
+                            "leave some to train with")
+    return seen, [cutout for cutout in library if cutout.kind in unseen]
 
 
 def load_cutout(path: Path) -> Cutout:

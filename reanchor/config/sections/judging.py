@@ -51,8 +51,23 @@ class Evaluate:
 
 
 @dataclass
+class Search:
+    """Text-based person search: sentences search the gallery."""
+
+    seed: int = field(0, low=0)
+    methods: list[str] = field(["zero_shot"], choices=("zero_shot", "clip_tuned", "sdm", "tbps_clip", "mgcc"))
+    memory_mb: int = field(1024, low=1)  # for encoded sentences and images and blocks of similarities
+    bootstrap: int = field(1000, low=10)  # resamples of the described identities
+    confidence: float = field(0.95, low=0.5, high=0.999)
+    batch: int = field(256, low=1)
+    sample_queries: int = field(64, low=0, high=64)  # sentences whose first ranks are kept for the report
+    cost_repeats: int = field(3, low=0)
+
+
+@dataclass
 class Report:
     title: str = "Streetfolk study"
     gallery_queries: int = field(6, low=0)
     gallery_ranks: int = field(8, low=1)
+    sentence_queries: int = field(4, low=0)
     token_images: int = field(8, low=0)
