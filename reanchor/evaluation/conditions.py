@@ -105,7 +105,8 @@ def load_study(prepared: Path, occluded: Path) -> Study:
             raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
-    return Study(store.images, labels, query, gallery, _suites(occluded, store.images, query), statistics["found"]["junk"],
+    suites = _suites(occluded, store.images, query)
+    return Study(store.images, labels, query, gallery, suites, statistics["found"]["junk"],
                  interpolation=manifest.interpolation, **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 

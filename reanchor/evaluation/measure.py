@@ -112,8 +112,9 @@ def _gallery(name: str, row: str, embedder: Embedder, condition: Condition, feat
     if wanted not in features.kept:
         for old in [key for key in features.kept if key.startswith(f"{GALLERY}-")]:
             del features.kept[old]
-        features.kept[wanted] = _embed(embedder, overlay.copies.images, np.arange(len(overlay.rows)), overlay.rows, study,
-                                       config, f"{name} {wanted}")
+        copies = overlay.copies.images
+        features.kept[wanted] = _embed(embedder, copies, np.arange(len(copies)), overlay.rows, study, config,
+                                       f"{name} {wanted}")
     patched = whole.copy()
     patched[own_rows(overlay.rows, study.gallery_rows)] = features.kept[wanted].rows(name)[row]
     return patched
