@@ -238,7 +238,7 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
 
 @pytest.mark.parametrize(("settings", "parts"), [
     ({"gate": {"eps": 0.0}}, ["gate.eps", "0.0", "at least 1e-06"]),
-    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, ones"]),
+    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, shared, ones"]),
     ({"gate": {"model": "saga"}}, ["gate.model", "'saga'", "clip_reid, baseline"]),
     ({"gate": {"behind_share": 1.5}}, ["gate.behind_share", "1.5", "at most 1.0"]),
     ({"gate": {"masking": 0, "ogor": 0, "people": 0}}, ["gate.masking", "at least one of the three"]),

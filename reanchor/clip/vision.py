@@ -19,15 +19,11 @@ from reanchor.errors import ReanchorError
 class ImageTokens:
     """What one pass yields."""
 
-    last: Tensor  # [B, 1+T, D] after the last block and ln_post
-    projected: Tensor  # [B, E] the [CLS] of `last` in the joint space
+    cls: Tensor  # [B, D] the [CLS] after the last block and ln_post
+    projected: Tensor  # [B, E] `cls` in the joint space
     before_last: Tensor  # [B, D] the [CLS] after the last block but one, no norm
     taps: dict[int, Tensor] = field(default_factory=dict)  # block (1-indexed) -> [B, 1+T, D], no norm
-
-    @property
-    def cls(self) -> Tensor:
-        """[CLS] after ln_post, [B, D]."""
-        return self.last[:, 0]
+    visibility: Tensor | None = None  # [B, T] logits, where the pass looks for the person too (`reanchor.gate.shared`)
 
     @property
     def features(self) -> dict[str, Tensor]:
@@ -113,10 +109,26 @@ class ImageEncoder(nn.Module):
         visual, x = self.visual, self.start(images, side, keep)
         kept, before_last = {}, x[:, 0]
         for number, block in enumerate(visual.transformer.resblocks, start=1):
-            x = block(x)
+            if number == self.depth:
+                before_last = x[:, 0]
+                x = block(x) if number in taps else cls_of_block(block, x)
+            else:
+                x = block(x)
             if number in taps:
                 kept[number] = x
-            if number == self.depth - 1:
-                before_last = x[:, 0]
-        last = visual.ln_post(x)
-        return ImageTokens(last, last[:, 0] @ visual.proj, before_last, kept)
+        cls = visual.ln_post(x[:, 0])
+        return ImageTokens(cls, cls @ visual.proj, before_last, kept)
+
+
+def cls_of_block(block: nn.Module, x: Tensor) -> Tensor:
+    """The [CLS] row [B, 1, D] of a residual attention block on tokens [B, 1+T, D].
+
+    Nothing reads the patch tokens behind the last block: they give keys and values there, and are spared
+    queries, output projection and MLP (ten twelfths of a block's products).
+    """
+    if not isinstance(block.attn, nn.MultiheadAttention):  # another attention of open_clip's
+        return block(x)[:, :1]
+    seen = block.ln_1(x)
+    read, _ = block.attn(seen[:, :1], seen, seen, need_weights=False)
+    x = x[:, :1] + block.ls_1(read)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
