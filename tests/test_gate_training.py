@@ -244,6 +244,8 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
     ({"gate": {"masking": 0, "ogor": 0, "people": 0}}, ["gate.masking", "at least one of the three"]),
     ({"gate": {"train": True, "blocks": 7}}, ["gate.blocks", "7", "at most 6"]),
     ({"gate": {"train": True, "network_blocks": 7}}, ["gate.network_blocks", "7", "at most 6"]),
+    ({"gate": {"shared_blocks": [4, 2]}}, ["gate.shared_blocks", "[4, 2]", "ascending"]),
+    ({"gate": {"train": True, "source": "shared", "shared_blocks": [7]}}, ["gate.shared_blocks", "[7]", "1 to 6"]),
     ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
     ({"gate": {"train": True, "model": "baseline"}, "finetune": {"baseline": {"train": False, "i2tce": 0}},
       "evaluate": {"methods": ["gated"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),

@@ -17,7 +17,7 @@ from reanchor.embedding.saga import save_saga
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.saga.batch import TokenBatch, tapped_blocks, token_batch
-from reanchor.saga.build import build_head
+from reanchor.saga.build import build_head, check_anchors
 from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
 from reanchor.saga.frozen import generic_phrases
 from reanchor.saga.head import SagaHead
@@ -166,3 +166,10 @@ def test_flip_averaging_takes_a_method_without_tokens():
 
     got = FlipAveraged(Brightness()).embed(IMAGES, np.ones(6, np.int64))
     assert got.token_weights is None and np.allclose(np.linalg.norm(got.features, axis=1), 1)
+
+
+def test_texts_of_body_parts_are_refused_for_vehicles():
+    with pytest.raises(ReanchorError, match=r"saga.anchors: got 'text', .* shows vehicles; allowed: free"):
+        check_anchors(Saga(), "vehicle")
+    check_anchors(Saga(anchors="free"), "vehicle")
+    check_anchors(Saga(), "person")

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
+from reanchor.clip.block import residual_block
 from reanchor.errors import ReanchorError
 
 
@@ -109,26 +110,10 @@ class ImageEncoder(nn.Module):
         visual, x = self.visual, self.start(images, side, keep)
         kept, before_last = {}, x[:, 0]
         for number, block in enumerate(visual.transformer.resblocks, start=1):
-            if number == self.depth:
-                before_last = x[:, 0]
-                x = block(x) if number in taps else cls_of_block(block, x)
-            else:
-                x = block(x)
+            last = number == self.depth
+            before_last = x[:, 0] if last else before_last
+            x = residual_block(block, x, 1 if last and number not in taps else None)
             if number in taps:
                 kept[number] = x
         cls = visual.ln_post(x[:, 0])
         return ImageTokens(cls, cls @ visual.proj, before_last, kept)
-
-
-def cls_of_block(block: nn.Module, x: Tensor) -> Tensor:
-    """The [CLS] row [B, 1, D] of a residual attention block on tokens [B, 1+T, D].
-
-    Nothing reads the patch tokens behind the last block: they give keys and values there, and are spared
-    queries, output projection and MLP (ten twelfths of a block's products).
-    """
-    if not isinstance(block.attn, nn.MultiheadAttention):  # another attention of open_clip's
-        return block(x)[:, :1]
-    seen = block.ln_1(x)
-    read, _ = block.attn(seen[:, :1], seen, seen, need_weights=False)
-    x = x[:, :1] + block.ls_1(read)
-    return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -33,6 +33,7 @@ def joint_job(finetune: Finetune, weights: LossWeights, visibility_weight: float
     """
     job = finetune_job("gate: stage 2", finetune, weights, model, data, texts, spec, validate)
     device = next(model.parameters()).device
+    margin = None if finetune.soft_margin else finetune.margin
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
         images, masks = visible_batch(data, chosen, finetune, spec, generator)
@@ -40,7 +41,7 @@ def joint_job(finetune: Finetune, weights: LossWeights, visibility_weight: float
         if model.side is not None:
             sides = model.side.index(data.cameras[chosen], data.views[chosen]).to(device)
         out = model(images.to(device), sides)
-        terms = stage2_terms(model, out, labels, weights, texts, finetune.label_smoothing, finetune.margin,
+        terms = stage2_terms(model, out, labels, weights, texts, finetune.label_smoothing, margin,
                              finetune.early_triplet)
         target = targets(masks, model.encoder).to(device)
         visibility = F.binary_cross_entropy_with_logits(out.encoded.visibility.float(), target)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reanchor.clip.block import finish, heads_of, is_plain, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
 from reanchor.gate.gates import Gates
@@ -38,7 +39,7 @@ def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor 
         if number == plain + 1:
             x = torch.cat([x[:, :1], x], dim=1)  # replayed [CLS], plain [CLS], patch tokens
         alone = number == encoder.depth and number not in taps  # nothing reads the other rows then
-        x = gated_block(block, x, bias, alone) if number > plain else block(x)
+        x = gated_block(block, x, bias, alone) if number > plain else residual_block(block, x)
         if number in taps:
             kept[number] = _without_plain(x) if number > plain else x
         if number == encoder.depth - 1:
@@ -63,23 +64,12 @@ def gated_block(block: nn.Module, x: Tensor, bias: Tensor, alone: bool = False) 
 
     With `alone` the replayed [CLS]'s row [B, 1, D] is all that is made.
     """
-    attention, width = block.attn, x.shape[2]
-    seen, (weight, offset) = block.ln_1(x), (attention.in_proj_weight, attention.in_proj_bias)
-    x = x[:, :1] if alone else x
-    q = F.linear(seen[:, : x.shape[1]], weight[:width], offset[:width])
-    q, k, v = (by_head(part, attention.num_heads)
-               for part in (q, *F.linear(seen, weight[width:], offset[width:]).chunk(2, dim=-1)))
+    q, k, v = heads_of(block, block.ln_1(x), 1 if alone else None)
     mixed = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
     if not alone:
         plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
         mixed = torch.cat([mixed, plain], dim=2)
-    x = x + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
-
-
-def by_head(x: Tensor, heads: int) -> Tensor:
-    """[B, tokens, D] -> [B, H, tokens, D / H]."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return finish(block, x[:, :1] if alone else x, mixed)
 
 
 def _without_plain(x: Tensor) -> Tensor:
@@ -129,6 +119,6 @@ def check_fits(encoder: nn.Module, blocks: int) -> None:
         raise ReanchorError(f"gate.blocks: got {blocks}; allowed: 1 to {encoder.depth}, the blocks of this backbone, "
                             "or 0 for all of them")
     for block in encoder.visual.transformer.resblocks:
-        if not isinstance(block.attn, nn.MultiheadAttention):
+        if not is_plain(block):
             raise ReanchorError(f"gate.train: this backbone's attention is open_clip's {type(block.attn).__name__}; "
                                 "allowed: CLIP's own (torch's MultiheadAttention); choose another backbone.model")

@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Generator, Tensor, nn
 
+from reanchor.clip.block import finish, heads_of, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
-from reanchor.gate.replay import by_head, check_fits, patch_bias, replay
+from reanchor.gate.replay import check_fits, patch_bias, replay
 
 
 class SharedNetwork(nn.Module):
@@ -60,14 +61,14 @@ class SharedNetwork(nn.Module):
         x = sum(change(norm(seen[tap][:, 1:])) for tap, norm, change in zip(self.taps, self.norms, self.maps,
                                                                             strict=True))
         for block in self.own:
-            x = block(x)
+            x = residual_block(block, x)
         return self.head(x).squeeze(-1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, T] of normalised images [B, 3, H, W], by the blocks that are read and no more."""
         x, seen = self.trunk.start(images), {}
         for number, block in enumerate(self.trunk.visual.transformer.resblocks[:max(self.taps)], start=1):
-            x = block(x)
+            x = residual_block(block, x)
             if number in self.taps:
                 seen[number] = x
         return self.read(seen)
@@ -134,12 +135,12 @@ def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[
     """
     seen, memory = {0: x}, {}
     for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
-        if number < first:
-            x = block(x)
-        elif number < encoder.depth or number in wanted:
-            x, memory[number] = _block_with_memory(block, x)
-        else:
-            memory[number] = _keys_values(block, block.ln_1(x[:, 1:]))
+        rows = None if number < encoder.depth or number in wanted else 1
+        q, k, v = heads_of(block, block.ln_1(x), rows)
+        if number >= first:
+            memory[number] = k[:, :, 1:], v[:, :, 1:]
+        if rows is None:
+            x = finish(block, x, F.scaled_dot_product_attention(q, k, v))
         if number in wanted or number == first - 1:
             seen[number] = x
     return seen, memory
@@ -164,28 +165,8 @@ def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias:
     return ImageTokens(last, last @ encoder.visual.proj, before_last, kept)
 
 
-def _block_with_memory(block: nn.Module, x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    attention = block.attn
-    q, k, v = (by_head(part, attention.num_heads) for part in F.linear(
-        block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias).chunk(3, dim=-1))
-    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    x = x + block.ls_1(attention.out_proj(mixed))
-    return x + block.ls_2(block.mlp(block.ln_2(x))), (k[:, :, 1:], v[:, :, 1:])
-
-
-def _keys_values(block: nn.Module, normed: Tensor) -> tuple[Tensor, Tensor]:
-    attention, width = block.attn, normed.shape[-1]
-    return tuple(by_head(part, attention.num_heads) for part in F.linear(
-        normed, attention.in_proj_weight[width:], attention.in_proj_bias[width:]).chunk(2, dim=-1))
-
-
 def _reread_block(block: nn.Module, cls: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    attention, width = block.attn, cls.shape[-1]
-    normed = block.ln_1(cls)
-    query = by_head(F.linear(normed, attention.in_proj_weight[:width], attention.in_proj_bias[:width]),
-                    attention.num_heads)
-    own_key, own_value = _keys_values(block, normed)
+    query, own_key, own_value = heads_of(block, block.ln_1(cls))
     mixed = F.scaled_dot_product_attention(query, torch.cat([own_key, keys], dim=2),
                                            torch.cat([own_value, values], dim=2), attn_mask=bias.to(query.dtype))
-    cls = cls + block.ls_1(attention.out_proj(mixed.transpose(1, 2).flatten(2)))
-    return cls + block.ls_2(block.mlp(block.ln_2(cls)))
+    return finish(block, cls, mixed)

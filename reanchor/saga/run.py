@@ -15,7 +15,7 @@ from reanchor.embedding.reid import ReidEmbedder
 from reanchor.embedding.saga import save_saga
 from reanchor.files import atomic_directory
 from reanchor.saga.batch import tapped_blocks
-from reanchor.saga.build import build_head
+from reanchor.saga.build import build_head, check_anchors
 from reanchor.saga.end_to_end import stage4_job
 from reanchor.saga.head import SagaHead
 from reanchor.saga.tokens import TokenSource, open_tokens
@@ -37,6 +37,7 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
         reid.side = None  # neither stage 3 nor the saved model has it
     freeze(reid).to(device)
     data = TrainingImages.open(root / "data/prepared", root / "data/occluded")
+    check_anchors(config, data.kind)
     text = clip.text_encoder().to(device)
     head = build_head(config, reid, data.identities, text, spec.tokenizer(), data.camera_count).to(device)
     mark = mark_of(params, root)

@@ -63,6 +63,7 @@ class Finetune:
     warmup_factor: float = field(0.1, low=0.0, high=1.0)
     label_smoothing: float = field(0.1, low=0.0, high=0.9)
     margin: float = field(0.3, low=0.0)
+    soft_margin: bool = False  # true: log(1 + exp(gap)) in place of the margin
     flip: float = field(0.5, low=0.0, high=1.0)
     pad: int = field(4, low=0)
     erase: float = field(0.5, low=0.0, high=1.0)
