@@ -42,6 +42,7 @@ class Study:
     card_rule: str = "auto"  # camera rule
     galleries: int = 1  # random galleries that whole-body figures are means over
     interpolation: str = ""  # of the images' resize, where it is known
+    parts: np.ndarray | None = None  # uint8 [N, H, W] body parts by manifest row: `reanchor.evaluation.anchors`
 
     @property
     def whole(self) -> Condition:
@@ -90,7 +91,7 @@ def load_study(prepared: Path, occluded: Path) -> Study:
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
     return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"],
-                 interpolation=manifest.interpolation, **_card(manifest.metadata, prepared / "manifest.parquet"))
+                 interpolation=manifest.interpolation, parts=store.masks, **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 
 def _card(metadata: dict[str, str], path: Path) -> dict:
