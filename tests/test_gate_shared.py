@@ -1,4 +1,4 @@
-"""Gates from the gated encoder's own tokens: the same replay, one network with the encoder, trained with or after it."""
+"""Gates from the gated encoder's own tokens: the same replay, and a network that is one with the encoder."""
 
 import numpy as np
 import pytest

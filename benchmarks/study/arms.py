@@ -31,9 +31,10 @@ ARMS = {
     "clip_reid": Arm("[CLS] (CLIP-ReID)", "reid"),
     "no_token": Arm("[CLS], no token loss", "reid", ("finetune.clip_reid.token=0",)),
     # one weight for every token: the plain [CLS], trained on the occlusions that the gate is trained on
-    "control": _gate("[CLS], trained on the gate's occlusions", "gate.trained=true", "gate.source=ones", "gate.eps=1e-6"),
+    "control": _gate("[CLS], trained on the gate's occlusions", "gate.trained=true", "gate.source=ones",
+                     "gate.eps=1e-6"),
     "gated": _gate("gated afterwards, network of 4 blocks"),
-    "gated_head": _gate("gated afterwards, shared", "gate.source=shared"),
+    "gated_head": _gate("gated afterwards, shared", "gate.source=shared", "gate.epochs=8"),
     "gated_trained": _gate("trained with the gate, network of 4 blocks", *_TRAINED),
     "gated_shared": _gate("trained with the gate, shared", *_TRAINED, "gate.source=shared"),
     "saga": _saga("SAGA: learned text anchors"),

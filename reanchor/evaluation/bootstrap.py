@@ -49,10 +49,10 @@ def slope(ratios_R: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def area(ratios_R: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Area under `values` [..., R] over ascending occlusion ratios by the trapezoidal rule, divided by their range: [...].
+    """Area under `values` [..., R] over ascending occlusion ratios by trapezoids, divided by the ratios' range: [...].
 
-    In the unit of the values: the mean accuracy over that range. Linear in the values, so that resampled leads give
-    resampled differences of areas.
+    In the unit of the values: their mean over that range. Linear in the values, so that resampled leads give resampled
+    differences of areas.
     """
     ratios = np.asarray(ratios_R, np.float64)
     return np.trapezoid(values, ratios, axis=-1) / (ratios[-1] - ratios[0])

@@ -91,7 +91,8 @@ def load_study(prepared: Path, occluded: Path) -> Study:
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
     return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"],
-                 interpolation=manifest.interpolation, parts=store.masks, **_card(manifest.metadata, prepared / "manifest.parquet"))
+                 interpolation=manifest.interpolation, parts=store.masks,
+                 **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 
 def _card(metadata: dict[str, str], path: Path) -> dict:

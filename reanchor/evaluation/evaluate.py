@@ -47,7 +47,8 @@ def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactor
     """Measure every method, write the tables into `out`, return {"method/condition/metric": value}.
 
     Writes results.parquet, differences.parquet, slopes.json, areas.json, rankings.parquet,
-    token_weights.parquet, token_shares.json, token_maps.parquet, anchor_parts.json, protocol.json, accuracy.csv and cmc.csv.
+    token_weights.parquet, token_shares.json, token_maps.parquet, anchor_parts.json, protocol.json,
+    accuracy.csv and cmc.csv.
 
     Args:
         say: takes lines for a person: the plan for memory, queries lost to the camera rule.

@@ -20,8 +20,8 @@ from reanchor.data.augment import draw_geometry, normalise
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.tokens import patch_shares
 from reanchor.gate.generator import OcclusionGenerator
-from reanchor.gate.targets import PLACE, targets, visible_share
 from reanchor.gate.shared import SharedNetwork
+from reanchor.gate.targets import PLACE, targets, visible_share
 from reanchor.gate.visibility import VisibilityNetwork
 from reanchor.occlusion import OccludedSet
 from reanchor.training.loop import Job
@@ -39,7 +39,8 @@ def visibility_job(config: Gate, finetune: Finetune, network: Network, spec: Cli
 
     Images are flipped and cropped as in stage 2; their labels go the same way.
     """
-    optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], lr=config.lr, weight_decay=config.weight_decay)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     device = next(network.parameters()).device
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:

@@ -22,7 +22,6 @@ from reanchor.occlusion.image import visible_mask
 from reanchor.occlusion.plan import suite_name
 from reanchor.validation import CONDITIONS, Validation
 
-
 OWN = "own"
 
 

@@ -126,7 +126,8 @@ class SharedGatedEncoder(nn.Module):
 Memory = dict[int, tuple[Tensor, Tensor]]  # block (1-indexed) -> keys and values [B, H, T, D / H] of its patch tokens
 
 
-def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[int]) -> tuple[dict[int, Tensor], Memory]:
+def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[int]
+               ) -> tuple[dict[int, Tensor], Memory]:
     """All blocks on the tokens x [B, 1+T, D] that enter the first one.
 
     Returns:

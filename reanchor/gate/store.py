@@ -11,7 +11,6 @@ from reanchor.gate.replay import GatedEncoder
 from reanchor.gate.shared import SharedGatedEncoder, SharedNetwork
 from reanchor.gate.visibility import VisibilityNetwork
 
-
 Source = NetworkGates | OnesGates | SharedNetwork
 
 

@@ -1,4 +1,4 @@
-"""What stands behind the accuracies: areas under the curves, how token weights are distributed, what anchors look at."""
+"""What stands behind the accuracies: areas under curves, how token weights are distributed, what anchors look at."""
 
 from markupsafe import Markup
 

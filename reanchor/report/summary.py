@@ -44,7 +44,8 @@ def evaluation_summary(folder: Path) -> dict:
     return {
         "methods": list(results), "results": results, "protocol": protocol,
         "slopes": read_json(folder / "slopes.json"), "areas": read_json(folder / "areas.json"),
-        "anchor_parts": read_json(folder / "anchor_parts.json"), "token_shares": read_json(folder / "token_shares.json"),
+        "anchor_parts": read_json(folder / "anchor_parts.json"),
+        "token_shares": read_json(folder / "token_shares.json"),
         "ratios": {kind: [[s["name"], s["ratio"]] for s in protocol["suites"] if s["kind"] == kind]
                    for kind in ("masking", "people")},
     }

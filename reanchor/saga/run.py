@@ -41,7 +41,8 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     text = clip.text_encoder().to(device)
     head = build_head(config, reid, data.identities, text, spec.tokenizer(), data.camera_count).to(device)
     mark = mark_of(params, root)
-    tokens = open_tokens(root / f".checkpoints/saga-tokens-{tokens_mark(params, root)}.npy", reid, data, params.finetune, config, spec)
+    cache = root / f".checkpoints/saga-tokens-{tokens_mark(params, root)}.npy"
+    tokens = open_tokens(cache, reid, data, params.finetune, config, spec)
     blocks = tapped_blocks(config.token_blocks, reid.encoder.depth)
     watch = Watch(head, text, ReidEmbedder("saga", reid, spec, device), blocks,
                   Validation.open(root / "data/prepared", root / "data/occluded"))
