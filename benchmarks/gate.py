@@ -2,8 +2,9 @@
 
     python -m benchmarks.gate [--model ViT-B-16-quickgelu] [--batch 16] [--repeats 7] [--device cpu] [--streetfolk]
 
-Random weights, random pixels, fp32, no gradients. Three passes take turns: the plain encoder, the replay with weights
-that are given (so that the replay alone is counted), and the replay with its visibility network of `--network-blocks`.
+Random weights, random pixels, fp32, no gradients. Four passes take turns: the plain encoder; the replay with weights
+that are given, so that it alone is counted; with weights read from the encoder's own tokens; and with a visibility
+network of `--network-blocks` blocks of its own.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from torch import Generator
 from reanchor.clip.load import architecture_of
 from reanchor.clip.model import ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder
+from reanchor.config.sections import Gate
 from reanchor.gate.gates import NetworkGates, OnesGates
 from reanchor.gate.replay import GatedEncoder
+from reanchor.gate.shared import SharedGatedEncoder, SharedNetwork
 from reanchor.gate.visibility import VisibilityNetwork
 
 SMALL = {  # the shape of the small CLIP that comes with the repository; its text tower is not read
@@ -37,12 +40,15 @@ def encoder_of(model: str, small: bool) -> tuple[ImageEncoder, tuple[int, int]]:
 
 
 def passes(encoder: ImageEncoder, network_blocks: int, device: str) -> dict[str, torch.nn.Module]:
-    """The three passes by name."""
+    """The four passes by name."""
     network = VisibilityNetwork(encoder, network_blocks)
     network.initialise(Generator().manual_seed(0))
     ones = OnesGates(encoder.grid[0] * encoder.grid[1])
+    shared = SharedNetwork(encoder, Gate().shared_blocks, Gate().shared_own)
+    shared.initialise(Generator().manual_seed(0))
     made = {"plain [CLS]": encoder, "replay, weights given": GatedEncoder(encoder, ones, 0.1),
-            "replay and its network": GatedEncoder(encoder, NetworkGates(network), 0.1)}
+            "replay, shared network": SharedGatedEncoder(shared, 0.1),
+            "replay, own network": GatedEncoder(encoder, NetworkGates(network), 0.1)}
     return {name: module.eval().to(device) for name, module in made.items()}
 
 

@@ -9,6 +9,7 @@ tables stay in --out. Epochs and fusion weights are chosen on validation identit
 """
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from benchmarks.study.arms import ARMS
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import print_tables
-from benchmarks.study.train import model_folder, train
+from benchmarks.study.train import Place, model_folder, train
 from reanchor.evaluation.conditions import load_study
 
 
@@ -28,19 +29,23 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--against", default="clip_reid", help="the row that differences are taken from")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of every arm")
+    parser.add_argument("--models", type=Path, help="judge the models of another --out on this workspace's images")
     parser.add_argument("--out", type=Path, default=Path(".checkpoints/study"))
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     root, out = Path.cwd(), given.out.resolve()
+    place = Place(out, root, tuple(given.set), given.threads)
     if given.step == "table":
         print_tables(given.arms, given.against, given.seeds, out, root)
         return
+    models = dataclasses.replace(place, out=given.models.resolve()) if given.models else place
     study = None if given.step == "train" else load_study(root / "data/prepared", root / "data/occluded")
     for seed in given.seeds:
         for name in given.arms:
             if study is None:
-                train(name, seed, out, root, given.threads)
-            elif (folder := model_folder(out, name, seed, root)).is_dir():
+                train(place, name, seed)
+            elif (folder := model_folder(models, name, seed)).is_dir():
                 judge(name, folder, out / f"judged/{name}-{seed}.npz", study, root)
 
 

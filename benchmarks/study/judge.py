@@ -19,7 +19,7 @@ from reanchor.evaluation.embedder import Embedder, Embedding
 from reanchor.evaluation.tokens import patch_shares, weight_shares
 from reanchor.files import atomic_path
 from reanchor.saga.features import fuse
-from reanchor.saga.fusion import spread
+from reanchor.saga.fusion import equal_spreads, spread
 from reanchor.validation import Validation
 
 TOKEN_BLOCK = 5  # whose mean token is a row
@@ -47,9 +47,10 @@ class Fusions:
         self.saga, self.name, self.grid, self.patch, self.stride = saga, saga.name, saga.grid, saga.patch, saga.stride
         gallery = self._parts(validation.gallery, validation.gallery_labels.camids)
         queries = self._parts(validation.queries["whole"], validation.query_labels.camids)
-        spreads = np.array(spread(queries, gallery))
-        self.weights = {"refined": [1.0, 0.0, 0.0], "authors": list(AUTHORS), "equal": list(1 / spreads),
-                        "authors_equal": list(np.array(AUTHORS) / spreads)}
+        spreads = spread(queries, gallery)
+        self.weights = {"refined": [1.0, 0.0, 0.0], "authors": list(AUTHORS),
+                        "equal": list(equal_spreads([1.0, 1.0, 1.0], spreads)),
+                        "authors_equal": list(equal_spreads(list(AUTHORS), spreads))}
 
     def _parts(self, images: np.ndarray, camids: np.ndarray, batch: int = 256) -> list[torch.Tensor]:
         chunks = [self.saga.aggregated(images[start:start + batch], seen_by(camids[start:start + batch], None))[1]

@@ -1,6 +1,7 @@
 """Trainings of the study: every arm and seed in a workspace of its own, finished ones are not repeated."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -26,48 +27,58 @@ class Curve:
         self.rows.append(dict(values))
 
 
-def settings(arm: Arm, seed: int, threads: int, root: Path) -> Params:
-    """The default composition of `root`/conf with this arm's settings and this seed throughout."""
-    overrides = [*(f"{section}.seed={seed}" for section in ("prompts", "finetune", "saga", "gate")),
-                 f"gate.train={str(arm.kind == 'gate').lower()}", f"runtime.threads={threads}", *arm.settings]
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(root, overrides))))
+@dataclass(frozen=True)
+class Place:
+    """Where the study works: its own folder `out`, a workspace `root`, and what its composition is."""
+
+    out: Path
+    root: Path  # with conf, data/prepared, data/occluded and models/backbone
+    overrides: tuple[str, ...] = ()  # of the default composition, for every arm
+    threads: int = 2
 
 
-def workspace(out: Path, seed: int, base: str, root: Path) -> Path:
+def settings(arm: Arm, seed: int, place: Place) -> Params:
+    """The composition with this arm's settings and this seed throughout."""
+    overrides = [*place.overrides, *(f"{section}.seed={seed}" for section in ("prompts", "finetune", "saga", "gate")),
+                 f"gate.train={str(arm.kind == 'gate').lower()}", f"runtime.threads={place.threads}",
+                 *arm.settings]
+    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(place.root, overrides))))
+
+
+def workspace(place: Place, base: str, seed: int) -> Path:
     """A folder that looks like a repository to the trainings: data and backbone of `root`, models of its own."""
-    place = out / f"seed-{seed}-{base}"
-    (place / "models/finetune").mkdir(parents=True, exist_ok=True)
+    folder = place.out / f"seed-{seed}-{base}"
+    (folder / "models/finetune").mkdir(parents=True, exist_ok=True)
     for name in ("data", "models/backbone"):
-        if not (place / name).exists():
-            (place / name).symlink_to((root / name).resolve())
-    return place
+        if not (folder / name).exists():
+            (folder / name).symlink_to((place.root / name).resolve())
+    return folder
 
 
-def model_folder(out: Path, name: str, seed: int, root: Path) -> Path:
+def model_folder(place: Place, name: str, seed: int) -> Path:
     """Where an arm's trained model lies."""
     arm = ARMS[name]
     if arm.kind == "clip":
-        return root / "models/backbone"
-    place = workspace(out, seed, name if arm.kind == "reid" else arm.base, root) / "models"
-    return place / ("finetune/clip_reid" if arm.kind == "reid" else name)
+        return place.root / "models/backbone"
+    models = workspace(place, name if arm.kind == "reid" else arm.base, seed) / "models"
+    return models / ("finetune/clip_reid" if arm.kind == "reid" else name)
 
 
-def train(name: str, seed: int, out: Path, root: Path, threads: int) -> Path:
+def train(place: Place, name: str, seed: int) -> Path:
     """Train an arm, and before it the encoder that it stands on; return its model's folder."""
-    arm, folder = ARMS[name], model_folder(out, name, seed, root)
+    arm, folder = ARMS[name], model_folder(place, name, seed)
     if folder.is_dir():
         return folder
-    place, params = workspace(out, seed, name if arm.kind == "reid" else arm.base, root), settings(
-        arm, seed, threads, root)
+    work, params = workspace(place, name if arm.kind == "reid" else arm.base, seed), settings(arm, seed, place)
     if arm.kind != "reid":
-        train(arm.base, seed, out, root, threads)
-    elif not (place / "models/prompts").is_dir():
-        train_prompts(params.prompts, place, place / "models/prompts", params.runtime, Curve())
+        train(place, arm.base, seed)
+    elif not (work / "models/prompts").is_dir():
+        train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
     started, curve = time.perf_counter(), Curve()
     run = {"gate": train_gate, "saga": train_saga}.get(arm.kind)
-    figures = (run(params, place, folder, curve) if run else
-               train_stage2("clip_reid", params, place, folder, curve))
+    figures = (run(params, work, folder, curve) if run else
+               train_stage2("clip_reid", params, work, folder, curve))
     told = {"figures": figures, "curve": curve.rows, "seconds": round(time.perf_counter() - started)}
-    write_json(out / f"trained/{name}-{seed}.json", told)
+    write_json(place.out / f"trained/{name}-{seed}.json", told)
     print(f"{name}, seed {seed}: trained in {told['seconds']} s", flush=True)
     return folder

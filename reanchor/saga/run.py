@@ -49,7 +49,7 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     outcome = _phases(params, head, text, tokens, data, mark, root, watch, recorder)
     if config.epochs_4:
         outcome = _stage4(params, outcome, head, text, data, spec, mark, root, watch, recorder)
-    weights, figures = watch.fusion(config.fusion_grid, config.fusion_weights)
+    weights, figures = watch.fusion(config.fusion_grid, config.fusion_weights, config.fusion_equal_spreads)
     with atomic_directory(out) as folder:
         save_saga(head, head.anchors(text), reid, spec, blocks, weights, folder,
                   config={"prepare": asdict(params.prepare), "saga": asdict(config)})

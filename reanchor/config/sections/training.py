@@ -125,6 +125,7 @@ class Saga:
     stage2_weight: float = field(0.1, low=0.0)
     fusion_grid: list[float] = field([0.0, 0.1, 0.2, 0.5, 1.0, 2.0], low=0.0)
     fusion_weights: list[float] = field([], low=0.0)  # refined, [CLS], projection; empty: chosen from the grid
+    fusion_equal_spreads: bool = False  # given weights are divided by the spread of each part's cosines
 
 
 @dataclass
