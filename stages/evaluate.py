@@ -10,7 +10,7 @@ def body(run: StageRun) -> dict:
     config = run.params.evaluate
     study = load_study(run.root / "data/prepared", run.root / "data/occluded")
     device = choose_device(run.params.runtime.device)
-    factories = method_factories(config.methods, run.root / "models", device, config.features)
+    factories = method_factories(config, run.root / "models", device)
     return evaluate(config, study, factories, run.report)
 
 

@@ -97,8 +97,8 @@ def blank_head(shape: dict, width: int, embed: int, identities: int, paths: int)
                     identities, shape["classifiers"], paths, shape["feature_width"])
 
 
-def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
-    """A trained SAGA; see `load_embedder` for `variant`."""
+def load_saga(folder: Path, device: str, variant: str, further: Sequence[str] = ()) -> SagaEmbedder:
+    """A trained SAGA; see `load_embedder` for `variant` and, `further`, its `saga_features`."""
     values = read_model_json(folder)
     spec, blocks = spec_from(values["spec"]), tuple(values["token_blocks"])
     model = blank_model(spec, values["settings"])
@@ -109,4 +109,4 @@ def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
         fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
     name = "saga" if variant == "fused" else f"saga_{variant}"
     return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, tuple(values["fusion"]), variant,
-                        ("refined",) if variant == "fused" else ())
+                        (*(("refined",) if variant == "fused" else ()), *further))

@@ -1,7 +1,7 @@
 """Evaluate methods under all conditions and write everything the report shows."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +23,22 @@ MODELS = {"zero_shot": "backbone", "baseline": "finetune/baseline", "clip_reid":
           "gated": "gate", "imported": "imported"}
 
 
-def method_factories(methods: list[str], models: Path, device: str, features: Sequence[str] = ()
-                     ) -> dict[str, EmbedderFactory]:
-    """Method -> function that loads its embedder, in the order of `methods`.
+def method_factories(config: Evaluate, models: Path, device: str) -> dict[str, EmbedderFactory]:
+    """Method -> function that loads its embedder, in the order of `config.methods`, with the further rows asked for.
 
-    Models are loaded one at a time, when their turn comes. `features`: see `load_embedder`.
+    Models are loaded one at a time, when their turn comes.
     """
-    return {method: ColourHistogram if method == "histogram" else _loader(models / MODELS[method], device, features)
-            for method in methods}
+    return {method: _loader(None if method == "histogram" else models / MODELS[method], device, config)
+            for method in config.methods}
 
 
-def _loader(folder: Path, device: str, features: Sequence[str]) -> EmbedderFactory:
+def _loader(folder: Path | None, device: str, config: Evaluate) -> EmbedderFactory:
     def load() -> Embedder:
-        from reanchor.embedding import load_embedder
+        from reanchor.embedding import FlipBeside, load_embedder
 
-        return load_embedder(folder, device, features=features)
+        embedder = ColourHistogram() if folder is None else load_embedder(
+            folder, device, features=config.features, saga_features=config.saga_features)
+        return FlipBeside(embedder) if config.flip else embedder
 
     return load
 

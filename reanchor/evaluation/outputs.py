@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from reanchor.config.sections import Evaluate
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import gallery_draws, lost_queries
-from reanchor.evaluation.extras import extra_sentences
+from reanchor.evaluation.extras import extra_sentences, test_time_extras
 from reanchor.evaluation.intervals import Tables
 from reanchor.evaluation.measure import Measured
 from reanchor.evaluation.ranking import Ranking
@@ -63,7 +63,6 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
 
 def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> dict:
     """The conditions under which every number of the study was made."""
-    extras = extra_sentences(config)
     return {
         "card": study.card,
         "kind": study.kind,
@@ -76,8 +75,8 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         "distractors": "pid 0 stays in the gallery, in every condition but one",
         "distance": DISTANCE_SAYS[config.distance],
         "selection": "checkpoints and fusion weights are chosen on validation identities only",
-        "test_time_extras": "; ".join(f"{name}: {says}" for name, says in extras.items()) or "none",
-        "test_time_extra_conditions": sorted(extras),
+        "test_time_extras": test_time_extras(config),
+        "test_time_extra_conditions": sorted(extra_sentences(config)),
         "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "
         f"{config.bootstrap} resamples, the same for all methods",
         **_counts(config, study, next(iter(measured.values())).rankings["whole"]),

@@ -28,6 +28,9 @@ class Nfc:
 # feature, last+projected, is always judged; after_neck is the same behind the BN necks.
 FEATURES = ("before_last", "last", "projected", "last+before_last", "before_last+last+projected", "after_neck")
 
+# SAGA's, beside its fused and its refined feature, which always are judged.
+SAGA_FEATURES = ("cls", "projected", "concat", "orthogonal", "anchors", "anchors_top2")
+
 
 @dataclass
 class Evaluate:
@@ -37,6 +40,8 @@ class Evaluate:
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
     distance: str = field("cosine", choices=("cosine", "euclidean"))  # euclidean: squared
     features: list[str] = field([], choices=FEATURES)  # rows beside CLIP-ReID's own test feature
+    saga_features: list[str] = field([], choices=SAGA_FEATURES)  # rows beside SAGA's fused feature
+    flip: bool = False  # true: a row of every method with features averaged over an image and its mirror image
     rerank: Rerank = field(Rerank())
     nfc: Nfc = field(Nfc())
     memory_mb: int = field(1024, low=1)  # for features and blocks of distances while ranking
