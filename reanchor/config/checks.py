@@ -162,6 +162,11 @@ def _gate(params: Params) -> Iterator[str]:
         if gate.train and blocks is not None and value > blocks:
             yield (f"gate.{name}: got {value}; allowed: at most {blocks}, the blocks of backbone.source "
                    f"{params.backbone.source!r}")
+    if any(left >= right for left, right in pairwise(gate.shared_blocks)) or not gate.shared_blocks:
+        yield f"gate.shared_blocks: got {gate.shared_blocks}; allowed: ascending blocks, each once, at least one"
+    elif gate.train and gate.source == "shared" and blocks is not None and gate.shared_blocks[-1] > blocks:
+        yield (f"gate.shared_blocks: got {gate.shared_blocks}; allowed: 1 to {blocks}, the blocks of backbone.source "
+               f"{params.backbone.source!r}")
     if not gate.masking + gate.ogor + gate.people:
         yield "gate.masking: got 0 beside gate.ogor 0 and gate.people 0; allowed: at least one of the three above 0"
     if gate.warmup_epochs > gate.epochs:
