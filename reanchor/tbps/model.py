@@ -31,8 +31,8 @@ class TbpsModel(nn.Module):
         self.towers = towers
         width = towers.image.embed
         if recipe.mlm and towers.image.grid is None:
-            raise ReanchorError(f"tbps.*.mlm: got {recipe.mlm}, but a ResNet gives no image tokens to read masked words "
-                                "with; allowed: 0, or a ViT")
+            raise ReanchorError(f"tbps.*.mlm: got {recipe.mlm}, but a ResNet gives no image tokens to read masked "
+                                "words with; allowed: 0, or a ViT")
         hidden = max(1, width // 4)  # 512-128-512, as published
         self.simclr_mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
                                         ) if recipe.ss else None
