@@ -54,7 +54,7 @@ def test_every_kind_of_model_is_judged_on_every_gallery(street, judged):
                            for k in ("R1", "R5", "R10", "Rsum", "mAP", "mINP")}
     assert len({judged[f"{m}/whole/mAP"] for m in FOLDERS}) == 3
     protocol = json.loads((street / "reports/search/protocol.json").read_text())
-    assert protocol["cut_sentences"] == {m: 0 for m in FOLDERS}
+    assert protocol["cut_sentences"] == dict.fromkeys(FOLDERS, 0)
     written = {entry["name"]: entry["sha256"] for entry in
                json.loads((street / "data/occluded/suites.json").read_text())["test"]}
     assert [(s["name"], s["sha256"]) for s in protocol["suites"]] == [("gallery-ogor", written["gallery-ogor"])]
