@@ -1,18 +1,21 @@
 """A dataset searched by sentences through the stages behind `prepare`: no image query, and nothing breaks."""
 
+import dataclasses
 import json
 import zlib
+from collections import Counter
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from layout_factory import LAYOUTS
+from layout_factory import LAYOUTS, fill, write_records
+from omegaconf import OmegaConf
 from search_fakes import unit
 from test_occlusion_suites import draw_library
 
 from reanchor.clipreid.data import TrainingImages
-from reanchor.config import Params
+from reanchor.config import Params, from_mapping
 from reanchor.config.sections import Occlude, Prepare, Search
 from reanchor.data import Manifest, prepare
 from reanchor.errors import ReanchorError
@@ -24,6 +27,7 @@ from reanchor.search.judge import judge
 from reanchor.search.study import load_search_study
 from reanchor.validation import Validation
 from stages import evaluate
+from stages.compose import composition
 from stages.runner import StageRun
 
 REASON = "the dataset has no query images: its sentences search the gallery (stage search)"
@@ -64,6 +68,37 @@ def test_occluded_sets_are_of_training_validation_and_gallery(tmp_path, name):
     rows = OccludedSet.open(tmp_path / "data/occluded/test/gallery-ogor").rows
     assert np.isin(rows, manifest.rows("gallery")).all() and len(rows) == len(manifest.rows("gallery")) / 2
     assert sorted(manifest.pid[rows]) == sorted(set(manifest.pid[manifest.rows("gallery")]))
+
+
+@pytest.mark.parametrize("option", ["text_paper", "text_released"])
+def test_the_occluded_datasets_of_mgcc(tmp_path, root, option):
+    made = OmegaConf.to_container(OmegaConf.create(composition(root, ["dataset=rstpreid", f"occlusion={option}"])))
+    config = from_mapping(made).occlude
+    assert (config.ratio_low, config.ratio_high, config.splits) == (0.1, 0.6, ["train", "val", "test"])
+    LAYOUTS["rstpreid"](tmp_path / "raw")
+    more = fill(tmp_path / "raw/imgs", [f"{pid:04d}_c{camera}_0099.jpg" for pid in range(8) for camera in (3, 4, 5)])
+    listed = json.loads((tmp_path / "raw/data_captions.json").read_text())
+    listed += [one | {"img_path": path.name} for one in listed[::2]
+               for path in sorted(more.glob(f"{one['id']:04d}*_0099*"))]
+    write_records(tmp_path / "raw/data_captions.json", listed)  # five images a person, as in RSTPReid
+    prepare(Prepare(root=str(tmp_path / "raw"), reader="rstpreid", card="rstpreid", height=48, width=24),
+            tmp_path / "prepared", 1)
+    config = dataclasses.replace(config, library=str(draw_library(tmp_path / "library")))
+    figures = [make_occluded(config, tmp_path / "prepared", tmp_path / out, 1) for out in ("out", "again")]
+    assert figures[0]["sha256"] == figures[1]["sha256"]  # no group's sets differ from another's
+    manifest = Manifest.read(tmp_path / "prepared/manifest.parquet")
+    suites = json.loads((tmp_path / "out/suites.json").read_text())
+    assert [suite["name"] for suite in suites["test"]] == ["gallery-ogor"]
+    assert [suite["name"] for suite in suites["val"]] == ["ogor", "gallery-ogor"]
+    for folder, split in (("train", "train"), ("val/gallery-ogor", "val"), ("test/gallery-ogor", "gallery")):
+        rows, all_rows = OccludedSet.open(tmp_path / "out" / folder).rows, manifest.rows(split)
+        per_pid = Counter(manifest.pid[rows].tolist())
+        if option == "text_paper":  # 30 % of five images: one or two
+            assert len(rows) == round(0.3 * len(all_rows)) and set(per_pid.values()) == {1, 2}
+        else:
+            assert set(per_pid) == set(manifest.pid[all_rows])
+            assert [manifest.path[row] for row in rows] == [  # the first image of each
+                min(manifest.path[row] for row in all_rows[manifest.pid[all_rows] == pid]) for pid in sorted(per_pid)]
 
 
 def test_image_methods_can_be_trained_and_selected_on_it(tmp_path):
