@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from reanchor.data.captions import REASONS
 from reanchor.data.cards import Card
 from reanchor.data.listing import Listing, Rejection, image_names
 from reanchor.data.readers.cuhk_pedes import names_split
@@ -64,7 +65,7 @@ def _unusable(listing: Listing) -> list[Finding]:
     by_reason: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in sorted(listing.rejections, key=lambda rejection: rejection.path):
         by_reason[rejection.reason].append(rejection)
-    return [Finding(f"{len(found):,} {'captions' if reason.startswith('caption_') else 'records'} cannot be used: "
+    return [Finding(f"{len(found):,} {'captions' if reason in REASONS else 'records'} cannot be used: "
                     f"{reason} (such as {found[0].path}: {found[0].detail})", ASIDE)
             for reason, found in sorted(by_reason.items())]
 
