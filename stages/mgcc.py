@@ -11,7 +11,9 @@ def body(run: StageRun) -> dict:
         return run.skip(out, "mgcc.train is false")
     if not any(Manifest.read(run.root / "data/prepared/manifest.parquet").captions):
         return run.skip(out, "no image of the dataset has a caption")
-    return train_mgcc(run.params, run.root, out, run.recorder("mgcc"))
+    figures = train_mgcc(run.params, run.root, out, run.recorder("mgcc"))
+    run.log_model("mgcc", out)
+    return figures
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from data_factory import market, picture
 from layout_factory import LAYOUTS, fill, occluded_market, pairs, vehicleid, veri776
+from occlusion_factory import draw_library
 from omegaconf import OmegaConf
 from PIL import Image
-from test_occlusion_suites import draw_library
 
 from reanchor.config import Params, from_mapping
 from reanchor.config.sections import Occlude, Prepare

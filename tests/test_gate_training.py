@@ -167,6 +167,23 @@ def test_an_interrupted_stage_ends_with_the_same_weights(root):
     assert again.rows == whole.rows
 
 
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_shared_gate_is_trained_after_stage_2_or_with_it(root, trained):
+    curve = Curve()
+    settings = params(source="shared", shared_blocks=[1, 2], trained=trained)
+    figures = train_gate(settings, root, root / "models/gate", curve)
+    tuned = load_file(root / "models/finetune/baseline/weights.safetensors")
+    got = load_file(root / "models/gate/weights.safetensors")
+    name = "visual.transformer.resblocks.0.mlp.c_fc.weight"
+    assert torch.equal(got[f"encoder.network.trunk.{name}"], tuned[f"encoder.{name}"]) == (not trained)
+    assert ("visibility" in curve.rows[-1][1]) == trained and ("visibility_loss" in curve.rows[-1][1]) != trained
+    assert {"auc_stranger_people-0.40", "plain_mAP_whole", "gated_mAP_whole", "exact_mAP_ogor"} <= set(figures)
+    embedder = load_embedder(root / "models/gate")
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 48, 3), dtype=np.uint8)
+    weights = embedder.embed(images, np.ones(2, int)).token_weights
+    assert_close(weights.sum(1), np.ones(2, np.float32))
+
+
 def test_the_control_needs_no_network(root):
     curve = Curve()
     figures = train_gate(params(source="ones", eps=1e-6), root, root / "models/gate", curve)
@@ -239,12 +256,14 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
 
 @pytest.mark.parametrize(("settings", "parts"), [
     ({"gate": {"eps": 0.0}}, ["gate.eps", "0.0", "at least 1e-06"]),
-    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, ones"]),
+    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, shared, ones"]),
     ({"gate": {"model": "saga"}}, ["gate.model", "'saga'", "clip_reid, baseline"]),
     ({"gate": {"behind_share": 1.5}}, ["gate.behind_share", "1.5", "at most 1.0"]),
     ({"gate": {"masking": 0, "ogor": 0, "people": 0}}, ["gate.masking", "at least one of the three"]),
     ({"gate": {"train": True, "blocks": 7}}, ["gate.blocks", "7", "at most 6"]),
     ({"gate": {"train": True, "network_blocks": 7}}, ["gate.network_blocks", "7", "at most 6"]),
+    ({"gate": {"shared_blocks": [4, 2]}}, ["gate.shared_blocks", "[4, 2]", "ascending"]),
+    ({"gate": {"train": True, "source": "shared", "shared_blocks": [7]}}, ["gate.shared_blocks", "[7]", "1 to 6"]),
     ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
     ({"gate": {"train": True, "model": "baseline"}, "finetune": {"baseline": {"train": False, "i2tce": 0}},
       "evaluate": {"methods": ["gated"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),

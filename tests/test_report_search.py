@@ -1,5 +1,6 @@
 """Text-based search in the report: tables, kept words and patches, ranked galleries, the page in a browser."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -8,16 +9,17 @@ import subprocess
 import numpy as np
 import pytest
 from evaluation_fakes import FakeEmbedder, make_study
-from search_fakes import fill_search, write_study
+from search_fakes import TokenSearcher, fill_search, write_study
 from test_report import BROWSERS, decode
 
-from reanchor.config.sections import Evaluate, Params
+from reanchor.config.sections import Evaluate, Params, Search
 from reanchor.evaluation.evaluate import evaluate
 from reanchor.report import names, pictures
 from reanchor.report.build import write_report
 from reanchor.report.files import read_json
 from reanchor.report.search import choose, marked, search_summary
 from reanchor.report.table import format_table, search_table
+from reanchor.search.judge import judge
 from reanchor.search.outputs import write_skipped
 
 
@@ -166,3 +168,19 @@ def test_a_browser_shows_it_within_the_window(workspace, tmp_path, width):
     assert title, done.stderr[-2000:]
     beside = 12 if width == 1280 else 0
     assert title[1] == f"{4 * (1 + 3 * 2 * 8)} pictures, 0 broken, wide false, {beside} of 12 beside"
+
+
+def test_further_galleries_stand_in_one_table(workspace, tmp_path):
+    root, images, study = workspace
+    shutil.copytree(root / "reports/evaluate", tmp_path / "reports/evaluate")
+    suite = study.suites[0]
+    more = [dataclasses.replace(suite, name=f"gallery-masking-{ratio:.2f}", ratio=ratio) for ratio in (0.1, 0.3)]
+    wide = dataclasses.replace(study, suites=[suite, *more])
+    judge(Search(bootstrap=10, cost_repeats=0), wide, {"mgcc": TokenSearcher}, tmp_path / "reports/search", print)
+    write_report(Params(), tmp_path, images, wide)
+    page = (tmp_path / "reports/index.html").read_text()
+    value = read_json(tmp_path / "reports/summary.json")["search"]["results"]["mgcc"]["gallery-masking-0.30"]["R1"]
+    line = re.search(r"<tr><td>Occluded gallery: masking, 30 %</td>\s*<td[^>]*>([\d.]+)<small>", page)
+    assert line[1] == f"{value['value']:.1f}" and page.count("Occluded gallery: objects (OGor): ") > 4
+    assert "Occluded gallery: masking, 10 %, R1: MGCC" in format_table(read_json(tmp_path / "reports/summary.json"))
+    assert "Cost</h3>" not in page  # not measured

@@ -19,12 +19,12 @@ from search_fakes import (
     write_study,
 )
 
+from reanchor.clip.model import ClipSpec
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer
 from reanchor.config.sections import Search
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.bootstrap import IdentityBootstrap
 from reanchor.evaluation.memory import KEYS, MB
-from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.search.encode import encode_images, encode_sentences, exchange
 from reanchor.search.judge import judge, searcher_factories
 from reanchor.search.measure import sample_sentences, search_method
@@ -347,7 +347,7 @@ def test_sentences_about_nobody_are_refused(tmp_path):
 
 def test_a_method_that_reads_other_images_is_refused():
     searcher = TableSearcher(np.zeros((1, 1), np.float32))
-    searcher.preprocessing = Preprocessing(8, 4)
+    searcher.spec = ClipSpec({}, (8, 4))
     with pytest.raises(ReanchorError, match=r"mgcc: model reads 8x4, data/prepared holds 4x2"):
         search_method("mgcc", searcher, table_study([1], [1]), QUIET)
 
@@ -371,6 +371,13 @@ def test_cut_sentences_are_counted_and_said():
     searcher = TokenSearcher()
     assert cut_sentences(searcher, ["a " * 9, "a " * 10, ""]) == 1
     assert cut_sentences(ColourSearcher(), ["a " * 99]) == 0  # tells no context
+
+
+def test_sentences_are_counted_as_they_are_read():
+    searcher = TokenSearcher()
+    searcher.read = lambda text: text.replace(".", "")
+    assert cut_sentences(searcher, ["a " * 9 + "." * 5, "a " * 10]) == 1
+    assert kept_spans(searcher, "a. b", [0]) == []  # numbers of another text's tokens
 
 
 def test_word_tokens_stand_where_the_text_has_them():

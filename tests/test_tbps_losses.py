@@ -20,8 +20,8 @@ from reanchor.tbps.losses import (
     normalised_itc,
     reversed_itc,
     same_identity,
-    similarity_distribution_matching,
     simclr,
+    similarity_distribution_matching,
 )
 from reanchor.tbps.model import TbpsModel, decays, parameter_groups
 from reanchor.text.towers import DualEncoder

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.model import ReidModel, Stage2Output
 from reanchor.clipreid.texts import LearnedTexts, Texts
 from reanchor.config.sections import Finetune, LossWeights
 from reanchor.data.sampler import IdentitySampler
@@ -35,7 +35,12 @@ def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, sides: Tenso
         margin: of the triplets; None: a soft one.
         early_triplet: whether L_tri is taken before the last block (or layer4) too (Table 9).
     """
-    out = model(images, sides)
+    return stage2_terms(model, model(images, sides), labels, weights, texts, smoothing, margin, early_triplet)
+
+
+def stage2_terms(model: ReidModel, out: Stage2Output, labels: Tensor, weights: LossWeights, texts: Texts | None,
+                 smoothing: float, margin: float | None, early_triplet: bool = True) -> dict[str, Tensor]:
+    """`stage2_losses` of a pass that was made."""
     features = out.features if early_triplet else out.features[1:]
     terms = {
         "id": sum(identity_cross_entropy(score, labels, smoothing) for score in out.scores),

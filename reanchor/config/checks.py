@@ -75,7 +75,8 @@ def _backbone(params: Params) -> Iterator[str]:
         yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
                "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
     if backbone.source in ("open_clip", "file") and backbone.model.startswith("RN"):
-        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train)):
+        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train),
+                            ("mgcc.train", params.mgcc.train)):
             if value:
                 yield (f"{name}: got true with backbone.model {backbone.model!r}; allowed: false, since a ResNet has "
                        "no patch tokens to read (choose method=clip_reid or method=baseline)")
@@ -161,6 +162,11 @@ def _gate(params: Params) -> Iterator[str]:
         if gate.train and blocks is not None and value > blocks:
             yield (f"gate.{name}: got {value}; allowed: at most {blocks}, the blocks of backbone.source "
                    f"{params.backbone.source!r}")
+    if any(left >= right for left, right in pairwise(gate.shared_blocks)) or not gate.shared_blocks:
+        yield f"gate.shared_blocks: got {gate.shared_blocks}; allowed: ascending blocks, each once, at least one"
+    elif gate.train and gate.source == "shared" and blocks is not None and gate.shared_blocks[-1] > blocks:
+        yield (f"gate.shared_blocks: got {gate.shared_blocks}; allowed: 1 to {blocks}, the blocks of backbone.source "
+               f"{params.backbone.source!r}")
     if not gate.masking + gate.ogor + gate.people:
         yield "gate.masking: got 0 beside gate.ogor 0 and gate.people 0; allowed: at least one of the three above 0"
     if gate.warmup_epochs > gate.epochs:
@@ -211,5 +217,15 @@ def _imported(params: Params) -> Iterator[str]:
                "choose method=imported, or add 'imported' to evaluate.methods")
 
 
+def _mgcc(params: Params) -> Iterator[str]:
+    model = params.mgcc.model
+    if not model.granularities or len(set(model.granularities)) < len(model.granularities):
+        yield (f"mgcc.model.granularities: got {model.granularities}; allowed: at least one of image_text, patch_word, "
+               "patch_text and image_word, each once")
+    if model.matrices and model.fusion != "attention":
+        yield (f"mgcc.model.matrices: got true with mgcc.model.fusion {model.fusion!r}; allowed: false, or the fusion "
+               "attention, whose weights they act on")
+
+
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _gate, _evaluation, _search, _imported)
+                                                         _gate, _mgcc, _evaluation, _search, _imported)

@@ -47,7 +47,7 @@ class FlipBeside:
 
 def _take_over(source: Embedder, wrapper: object) -> None:
     """What some embedders have beyond the protocol's minimum."""
-    for known in ("patch", "stride", "preprocessing"):
+    for known in ("patch", "stride", "preprocessing", "anchor_attention"):
         if hasattr(source, known):
             setattr(wrapper, known, getattr(source, known))
 

@@ -61,6 +61,13 @@ class SagaEmbedder:
                             for name in (self.variant, *self.variants))
         return Embedding(feature, aggregated.token_weights.cpu().numpy(), dict(zip(self.variants, others, strict=True)))
 
+    @torch.inference_mode()
+    def anchor_attention(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> np.ndarray:
+        """How each text anchor's attention is spread over the patch tokens, float32 [B, K, T]; a row sums to 1."""
+        aggregated, _ = self.aggregated(images, seen_by(camids, viewids))
+        attention = torch.cat(aggregated.attention, dim=2).mT.float()
+        return (attention / attention.sum(2, keepdim=True).clamp(min=1e-12)).cpu().numpy()
+
     def _feature(self, variant: str, aggregated: Aggregated, parts: list[Tensor]) -> Tensor:
         if variant in ("fused", *_ALONE):
             return fuse(parts, list(_ALONE.get(variant, self.weights)))

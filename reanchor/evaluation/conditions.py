@@ -55,6 +55,7 @@ class Study:
     card_rule: str = "auto"  # camera rule
     galleries: int = 1  # random galleries that whole-body figures are means over
     interpolation: str = ""  # of the images' resize, where it is known
+    parts: np.ndarray | None = None  # uint8 [N, H, W] body parts by manifest row: `reanchor.evaluation.anchors`
 
     @property
     def whole(self) -> Condition:
@@ -105,8 +106,10 @@ def load_study(prepared: Path, occluded: Path) -> Study:
             raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
-    return Study(store.images, labels, query, gallery, _suites(occluded, store.images, query), statistics["found"]["junk"],
-                 interpolation=manifest.interpolation, **_card(manifest.metadata, prepared / "manifest.parquet"))
+    suites = _suites(occluded, store.images, query)
+    return Study(store.images, labels, query, gallery, suites, statistics["found"]["junk"],
+                 interpolation=manifest.interpolation, parts=store.masks,
+                 **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 
 def _card(metadata: dict[str, str], path: Path) -> dict:

@@ -47,8 +47,9 @@ def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactor
              say: Callable[[str], None] = print) -> dict:
     """Measure every method, write the tables into `out`, return {"method/condition/metric": value}.
 
-    Writes results.parquet, differences.parquet, slopes.json, rankings.parquet, token_weights.parquet,
-    token_shares.json, token_maps.parquet, protocol.json, accuracy.csv and cmc.csv.
+    Writes results.parquet, differences.parquet, slopes.json, areas.json, rankings.parquet,
+    token_weights.parquet, token_shares.json, token_maps.parquet, anchor_parts.json, protocol.json,
+    accuracy.csv and cmc.csv.
 
     Args:
         say: takes lines for a person: the plan for memory, queries lost to the camera rule.
@@ -68,12 +69,14 @@ def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactor
 
 
 def flat_metrics(measured: dict[str, Measured], tables: Tables) -> dict[str, float]:
-    """Every value of the study under one flat name, slopes of the leads included."""
+    """Every value of the study under one flat name, slopes of the leads and areas under the curves included."""
     metrics = {f"{row['method']}/{row['condition']}/{row['metric']}": round(row["value"], 4)
                for row in tables.results}
     for row in tables.slopes:
         name = f"{row['method']}/lead_slope_{row['kind']}/{row['metric']}"
         metrics[name] = round(row["slope_per_0.1"], 4)
+    for row in tables.areas["areas"]:
+        metrics[f"{row['method']}/area_{row['kind']}/{row['metric']}"] = round(row["value"], 4)
     for name, one in measured.items():
         for columns in one.token_shares:
             if not columns["area_target"].any():  # a dataset without person masks

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reanchor.config.sections import Evaluate
+from reanchor.evaluation.anchors import anchor_parts
 from reanchor.evaluation.conditions import BOTH, DISTRACTOR, GALLERY, Condition, Study
 from reanchor.evaluation.draws import own_rows
 from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
@@ -24,12 +25,14 @@ SAMPLE_RANKS = 20
 
 @dataclass
 class Measured:
-    """What one row yields: rankings by condition, sample galleries, token shares, sample token weights."""
+    """What one row yields: rankings by condition, sample galleries, token shares, sample token weights, and where the
+    attention of its anchors falls."""
 
     rankings: dict[str, Ranking] = field(default_factory=dict)
     galleries: list[dict] = field(default_factory=list)
     token_shares: list[dict] = field(default_factory=list)
     token_maps: list[dict] = field(default_factory=list)
+    anchor_parts: list[dict] = field(default_factory=list)
 
 
 @dataclass
@@ -57,6 +60,7 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
     sampled = sample_rows(study.query_rows, study.labels.pids, config.seed)
     for condition in study.conditions():
         _measure_condition(name, embedder, condition, features, ranker, sampled, measured)
+    measured[name].anchor_parts += anchor_parts(name, embedder, study, config.batch)
     return measured
 
 
@@ -112,8 +116,9 @@ def _gallery(name: str, row: str, embedder: Embedder, condition: Condition, feat
     if wanted not in features.kept:
         for old in [key for key in features.kept if key.startswith(f"{GALLERY}-")]:
             del features.kept[old]
-        features.kept[wanted] = _embed(embedder, overlay.copies.images, np.arange(len(overlay.rows)), overlay.rows, study,
-                                       config, f"{name} {wanted}")
+        copies = overlay.copies.images
+        features.kept[wanted] = _embed(embedder, copies, np.arange(len(copies)), overlay.rows, study, config,
+                                       f"{name} {wanted}")
     patched = whole.copy()
     patched[own_rows(overlay.rows, study.gallery_rows)] = features.kept[wanted].rows(name)[row]
     return patched

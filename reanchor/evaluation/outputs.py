@@ -27,6 +27,7 @@ RESULT_SCHEMA = pa.schema({
     "method": pa.string(), "condition": pa.string(), "kind": pa.string(), "ratio": pa.float64(), "metric": pa.string(),
     "value": pa.float64(), "low": pa.float64(), "high": pa.float64(), "queries": pa.int64(), "gallery": pa.int64(),
     "lost_queries": pa.int64()})
+PREFERENCE_BINS = np.arange(-3, 3.01, 0.25)  # log2; what lies beyond counts for the first or last
 DIFFERENCE_SCHEMA = pa.schema({
     "method_a": pa.string(), "method_b": pa.string(), "condition": pa.string(), "metric": pa.string(),
     "value": pa.float64(), "low": pa.float64(), "high": pa.float64()})
@@ -50,6 +51,8 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
     _parquet(out / "results.parquet", pa.Table.from_pylist(tables.results))
     _parquet(out / "differences.parquet", pa.Table.from_pylist(tables.differences, schema=DIFFERENCE_SCHEMA))
     write_json(out / "slopes.json", tables.slopes)
+    write_json(out / "areas.json", tables.areas)
+    write_json(out / "anchor_parts.json", [row for one in measured.values() for row in one.anchor_parts])
     galleries = [row for one in measured.values() for row in one.galleries]
     _parquet(out / "rankings.parquet", pa.Table.from_pylist(galleries, schema=RANKING_SCHEMA))
     maps = [row for one in measured.values() for row in one.token_maps]
@@ -117,32 +120,35 @@ def _counts(config: Evaluate, study: Study, whole: Ranking) -> dict:
 
 
 def token_summary(measured: dict[str, Measured]) -> list[dict]:
-    """Mean and quantiles over queries of the token weight's share on each label, beside the area's."""
+    """Per method, condition and label: mean and quantiles over queries of the token weight's share, the mean share of
+    the area, and for labels other than the target how much a pixel of the target outweighs one of theirs."""
     rows = []
     for method, one in measured.items():
         for columns in one.token_shares:
+            of = {"method": method, **{name: columns[name][0] for name in ("condition", "kind", "ratio")}}
             for label in LABELS:
                 weight, area = columns[f"weight_{label}"], columns[f"area_{label}"]
                 if area.any():
-                    rows.append(
-                        {
-                            "method": method,
-                            "condition": columns["condition"][0],
-                            "kind": columns["kind"][0],
-                            "ratio": columns["ratio"][0],
-                            "label": label,
-                            "weight": float(weight.mean()),
-                            "area": float(area.mean()),
-                            "quantiles": dict(
-                                zip(
-                                    (f"{q:g}" for q in QUANTILES),
-                                    np.quantile(weight, QUANTILES).tolist(),
-                                    strict=True,
-                                )
-                            ),
-                        }
-                    )
+                    rows.append({**of, "label": label, "weight": float(weight.mean()), "area": float(area.mean()),
+                                 "quantiles": _quantiles(weight), **preference(columns, label)})
     return rows
+
+
+def preference(columns: dict, label: str) -> dict:
+    """Weight per area of the target over that of `label`, query by query: quantiles, the share of queries above 1, and
+    how many fall into each of PREFERENCE_BINS. Of the queries that show both; empty where there are none."""
+    shown = (columns["area_target"] > 0) & (columns[f"area_{label}"] > 0)
+    if label == "target" or not shown.any():
+        return {}
+    density = {name: columns[f"weight_{name}"][shown] / columns[f"area_{name}"][shown] for name in ("target", label)}
+    times = density["target"] / np.maximum(density[label], 1e-12)
+    bins = np.clip(np.log2(np.maximum(times, 1e-12)), PREFERENCE_BINS[0], PREFERENCE_BINS[-1])
+    return {"preference": _quantiles(times), "preferring": float((times > 1).mean()), "queries": int(shown.sum()),
+            "preference_counts": np.histogram(bins, PREFERENCE_BINS)[0].tolist()}
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    return dict(zip((f"{q:g}" for q in QUANTILES), np.quantile(values, QUANTILES).tolist(), strict=True))
 
 
 def accuracy_curves(results: list[dict]) -> list[dict]:

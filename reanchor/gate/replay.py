@@ -50,9 +50,13 @@ def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor 
 
 def attention_bias(weights: Tensor, eps: float) -> Tensor:
     """Added to the replayed [CLS]'s logits, [B, 1, 1, 2+T]: itself 0, the plain [CLS] -inf, patches log(w + eps)."""
-    patches = torch.log(weights.float() + eps)
-    own, plain = patches.new_zeros(len(patches), 1), patches.new_full((len(patches), 1), float("-inf"))
-    return torch.cat([own, plain, patches], dim=1)[:, None, None]
+    bias = patch_bias(weights, eps)
+    return torch.cat([bias[..., :1], torch.full_like(bias[..., :1], float("-inf")), bias[..., 1:]], dim=-1)
+
+
+def patch_bias(weights: Tensor, eps: float) -> Tensor:
+    """The same without the plain [CLS], [B, 1, 1, 1+T]."""
+    return F.pad(torch.log(weights.float() + eps), (1, 0))[:, None, None]
 
 
 def gated_block(block: nn.Module, x: Tensor, bias: Tensor, alone: bool = False) -> Tensor:
@@ -94,6 +98,11 @@ class GatedEncoder(nn.Module):
     def forward(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = ()) -> ImageTokens:
         """As `ImageEncoder.forward`, with the replayed [CLS]."""
         return self.replay(images, self.gates(images), side, taps)
+
+    def look(self, images: Tensor, side: Tensor | None = None) -> tuple[Tensor, ImageTokens]:
+        """The gates' weights [B, T], and what `forward` gives."""
+        weights = self.gates(images)
+        return weights, self.replay(images, weights, side)
 
     def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None,
                taps: Collection[int] = ()) -> ImageTokens:

@@ -49,7 +49,7 @@ class MgccSearcher:
     @torch.inference_mode()
     def images(self, images: np.ndarray) -> Encoded:
         """{"whole": [B, D], "patches": [B, P, D], "patch_index": [B, P]} of uint8 RGB images [B, H, W, 3]."""
-        pixels = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
+        pixels = normalise(torch.from_numpy(np.require(images, requirements="CW")), self.spec.mean, self.spec.std)
         found = self.model.images(pixels.to(self.model.device))
         return {"whole": found.side.whole, "patches": found.side.patches, "patch_index": found.index}
 

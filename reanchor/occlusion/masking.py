@@ -22,7 +22,8 @@ def block(height: int, width: int, count: int, rng: np.random.Generator, positio
     """A rectangle of random aspect and position as bool [height, width] with `count` True pixels.
 
     Its aspect relative to the image's is log-uniform in [1/2.5, 2.5], narrowed to what fits. The last
-    column may be shorter, which makes the area exact. `position` fixes its height in the image.
+    column may be shorter, which makes the area exact. A fixed `position` is that of a block which is, beside
+    the image, wider than tall.
 
     >>> int(block(96, 48, 461, np.random.default_rng(0)).sum())
     461
@@ -30,6 +31,8 @@ def block(height: int, width: int, count: int, rng: np.random.Generator, positio
     ratio = count / (height * width)
     reach = math.log(min(ELONGATION, 1 / ratio))
     relative = math.exp(rng.uniform(-1.0, 1.0) * reach)
+    if position != "random":  # a tall block would reach into the other positions
+        relative = min(relative, 1 / relative)
     rows = min(height, max(math.ceil(count / width), round(height * math.sqrt(ratio * relative))))
     columns = math.ceil(count / rows)
     # Positions as shares of the free space: the same draw at another ratio is the same place.

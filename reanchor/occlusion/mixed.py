@@ -1,4 +1,4 @@
-"""Two occluders at once: a mask or an object, and another person in front of both."""
+"""Two occluders at once: another person, and a mask or an object in front of both."""
 
 from collections.abc import Sequence
 
@@ -6,28 +6,34 @@ import numpy as np
 
 from reanchor.occlusion import masking, ogor, people
 from reanchor.occlusion.draws import image_seed
-from reanchor.occlusion.image import OBJECT, STRANGER, Box, Occlusion
+from reanchor.occlusion.image import OBJECT, Box, Occlusion
 from reanchor.occlusion.library import Cutout
 
-FIRST = 0.5  # of the ratio, for the mask or the object
+FIRST = 0.5  # of the ratio, for the mask or the object in front
 
 
 def cover(image: np.ndarray, person: np.ndarray | None, pid: int, camid: int, crowd: people.Crowd,
           library: Sequence[Cutout], beside: str, ratio: float, seed: int) -> Occlusion:
     """Cover `ratio` of image [H, W, 3] uint8: half of it by a block or an OGor object, the rest by a stranger.
 
+    The stranger stands between, so that both are seen; it makes up for what an object leaves free in its box,
+    which has half the area.
+
     Args:
         person: [H, W], non-zero on the target, or None when unknown.
-        beside: "mask" or "object". An object's box has half the area; the stranger makes up for what the
-            object leaves free in it.
+        beside: "mask" or "object".
     """
-    first = _first(image, person, library, beside, FIRST * ratio, image_seed(seed, beside, "mixed/first"))
-    taken = first.mask == OBJECT
-    second = people.paste_over(first.image, person, pid, camid, crowd, ratio, image_seed(seed, beside, "mixed/second"),
-                               taken=taken)
-    mask = np.where(second.mask == STRANGER, np.uint8(STRANGER), first.mask)
-    return Occlusion(second.image, mask, "mixed", f"{first.occluder_class}+{second.occluder_class}",
-                     f"{first.occluder}+{second.occluder}", _around(first, second), ratio, second.area_ratio, seed)
+    def in_front(behind: np.ndarray) -> Occlusion:
+        return _in_front(behind, person, library, beside, FIRST * ratio, image_seed(seed, beside, "mixed/front"))
+
+    taken = in_front(image).mask == OBJECT
+    stranger = people.paste_over(image, person, pid, camid, crowd, ratio, image_seed(seed, "person", "mixed/behind"),
+                                 taken=taken)
+    front = in_front(stranger.image)
+    mask = np.where(taken, np.uint8(OBJECT), stranger.mask)
+    return Occlusion(front.image, mask, "mixed", f"{front.occluder_class}+{stranger.occluder_class}",
+                     f"{front.occluder}+{stranger.occluder}", _around(front, stranger), ratio, stranger.area_ratio,
+                     seed)
 
 
 def _around(*parts: Occlusion) -> Box:
@@ -36,8 +42,8 @@ def _around(*parts: Occlusion) -> Box:
     return (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
 
 
-def _first(image: np.ndarray, person: np.ndarray | None, library: Sequence[Cutout], beside: str, ratio: float,
-           seed: int) -> Occlusion:
+def _in_front(image: np.ndarray, person: np.ndarray | None, library: Sequence[Cutout], beside: str, ratio: float,
+              seed: int) -> Occlusion:
     if beside == "mask" or ratio == 0:
         return masking.erase(image, person, ratio, seed)
     return ogor.occlude(image, person, library, seed, ratios=(ratio, ratio))

@@ -92,7 +92,7 @@ class Pasting:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a stranger counts: not where `hidden` by the target; `taken` pixels are covered already. bool [H, W]."""
+    """Where a stranger counts: not where `hidden` by the target; `taken` pixels are covered anyway. bool [H, W]."""
 
     hidden: np.ndarray | None = None
     taken: np.ndarray | None = None
@@ -103,7 +103,7 @@ class Frame:
         return covered if self.hidden is None else covered & ~self.hidden
 
     def share(self, alpha: np.ndarray) -> float:
-        """Of the image: what the stranger covers and what was covered before."""
+        """Of the image: what the stranger covers and what is covered anyway."""
         covered = self.covered(alpha)
         return float((covered if self.taken is None else covered | self.taken).mean())
 
@@ -186,12 +186,18 @@ class Crowd:
                        None if self.masks is None else self.masks[row])
 
 
+def unknown_outline() -> ReanchorError:
+    """What a place behind the target fails with where nothing tells its outline."""
+    return ReanchorError("occlude.people_layers: 'behind' needs person masks, which data/prepared lacks; give "
+                         "occlude.masks, or leave 'behind' out")
+
+
 def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: int, crowd: Crowd, ratio: float,
                seed: int, how: Pasting | None = None, taken: np.ndarray | None = None) -> Occlusion:
     """Paste a random other person into image [H, W, 3] so that `ratio` of the pixels is covered; 0: unchanged.
 
-    person [H, W], non-zero on the target, or None when unknown. `taken` [H, W] bool are pixels that are
-    covered already and count. Up to TRIES strangers are drawn until one comes within TOLERANCE; else the
+    person [H, W], non-zero on the target, or None when unknown. `taken` [H, W] bool are pixels that
+    something else will cover and that count. Up to TRIES strangers are drawn until one comes within TOLERANCE; else the
     nearest stays, and `area_ratio` says what it covers.
 
     Raises:
@@ -199,8 +205,7 @@ def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: in
     """
     how = how or Pasting()
     if how.layer == "behind" and person is None:
-        raise ReanchorError("occlude.people_layers: 'behind' needs person masks, which data/prepared lacks; give "
-                            "occlude.masks, or leave 'behind' out")
+        raise unknown_outline()
     if ratio == 0:
         nothing = np.zeros(image.shape[:2], bool)
         return Occlusion(image, visible_mask(person, nothing, STRANGER), "people", "person", "", (0, 0, 0, 0), ratio,

@@ -93,7 +93,8 @@ def controlled(config: Occlude) -> list[Series]:
 
 def plain(config: Occlude) -> list[Series]:
     """Blocks at random places and strangers in front, which models are watched on."""
-    return [Series("masking", "masking", {}, config.masking_ratios), Series("people", "people", {}, config.people_ratios)]
+    return [Series(kind, kind, {}, ratios)
+            for kind, ratios in (("masking", config.masking_ratios), ("people", config.people_ratios))]
 
 
 _UNNAMED = ("block", "random", "front", "soft")

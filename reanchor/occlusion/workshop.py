@@ -46,10 +46,12 @@ class Workshop:
         return self.crowds[split]
 
     def require_masks(self, suites: Sequence[Suite]) -> None:
-        """Raise ReanchorError where `occlude.masks` lacks a file that these suites read."""
+        """Raise ReanchorError where these suites need person masks and there are none, or a file is missing."""
+        if self.masks is None and any(suite.options.get("layer") == "behind" for suite in suites):
+            raise people.unknown_outline()
         if isinstance(self.masks, MaskFolder):
-            rows = [suite.rows for suite in suites]
-            rows += [self.crowd(split).rows for split in {one.split for one in suites if one.kind in ("people", "mixed")}]
+            crowded = {suite.split for suite in suites if suite.kind in ("people", "mixed")}
+            rows = [suite.rows for suite in suites] + [self.crowd(split).rows for split in sorted(crowded)]
             self.masks.require(np.unique(np.concatenate(rows)).tolist())
 
     def occlude(self, suite: Suite, row: int) -> Occlusion:

@@ -8,7 +8,7 @@ from reanchor.config import flatten
 from reanchor.config.sections import Params
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.files import atomic_path, write_json
-from reanchor.report import names, words
+from reanchor.report import laboratory, names, words
 from reanchor.report.charts import Series, line_chart
 from reanchor.report.curves import training_charts
 from reanchor.report.galleries import gallery_blocks, read_rows, token_blocks
@@ -67,6 +67,11 @@ def render_page(summary: dict, params: Params, root: Path, study: Study, search:
         galleries=gallery_blocks(read_rows(evaluate / "rankings.parquet"), study, params.report),
         tokens=token_blocks(read_rows(evaluate / "token_maps.parquet"), study, params.report.token_images),
         token_table=token_table(summary["token_shares"]),
+        areas=laboratory.area_rows(summary),
+        area_sentences=laboratory.area_sentences(summary),
+        weights=laboratory.weight_charts(summary["token_shares"]),
+        preferences=laboratory.preference_charts(summary["token_shares"]),
+        anchors=laboratory.anchor_tables(summary["anchor_parts"]),
         heat_top=HEAT_TOP,
         mask_colours=MASK_COLOURS,
         search=search_page(summary["search"], read_rows(root / "reports/search/rankings.parquet"), search,

@@ -13,6 +13,7 @@ from reanchor.search.study import GalleryCondition, SearchStudy
 
 MAIN = "mgcc"  # whose first ranks choose the sentences shown; without it the last method's
 METRICS = ("R1", "R5", "R10", "Rsum", "mAP", "mINP")
+DETAILED = 2  # galleries with tables of their own: the whole one, and the first of the occluded ones
 COMPARED = ("R1", "mAP", "mINP")  # metrics of the table of differences
 
 
@@ -47,7 +48,7 @@ def search_sentences(search: dict) -> list[str]:
     lines = [f"On the whole gallery {names.method(ranked[0])} is first with R1 {cell(results[ranked[0]]['whole']['R1'])}"
              + (f", before {names.method(ranked[1])} with {results[ranked[1]]['whole']['R1']['value']:.1f}."
                 if len(ranked) > 1 else ".")]
-    for condition in search["conditions"][1:]:
+    for condition in search["conditions"][1:DETAILED]:
         costs = ", ".join(f"{names.method(m)} {changed(results[m][condition]['R1'])}" for m in search["methods"])
         lines.append(f"{names.gallery(condition)}: R1 changes by {costs}.")
     return lines
@@ -78,9 +79,10 @@ def search_page(search: dict, rankings: list[dict], study: SearchStudy | None, c
     best = {(c, k): max(methods, key=lambda m: results[m][c][k]["value"]) for c in search["conditions"] for k in METRICS}
     cells = {(d["method_a"], d["method_b"], d["condition"], d["metric"]): d for d in search["differences"]}
     pairs = list(dict.fromkeys((d["method_a"], d["method_b"]) for d in search["differences"]))
-    return {"best": best, "metrics": METRICS, "compared": COMPARED,
+    return {"best": best, "detailed": search["conditions"][:DETAILED], "further": search["conditions"][DETAILED:],
+            "metrics": METRICS, "compared": COMPARED,
             "costs": [{"method": name, **search["cost"][name]} for name in methods if search["cost"][name]], "note": search_protocol(search["protocol"]),
-            "pairs": [{"a": a, "b": b, "cells": {(c, k): cells[a, b, c, k] for c in search["conditions"]
+            "pairs": [{"a": a, "b": b, "cells": {(c, k): cells[a, b, c, k] for c in search["conditions"][:DETAILED]
                                                  for k in COMPARED}} for a, b in pairs],
             "blocks": sentence_blocks(rankings, study, config) if study else []}
 
@@ -92,7 +94,7 @@ def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) ->
     and those it does not; within that they are the first of the sample drawn by `search`, not hand-picked.
     """
     methods = list(dict.fromkeys(row["method"] for row in rankings))
-    conditions = list(dict.fromkeys(row["condition"] for row in rankings))[:2]
+    conditions = list(dict.fromkeys(row["condition"] for row in rankings))[:DETAILED]
     if not methods:
         return []
     main = MAIN if MAIN in methods else methods[-1]

@@ -26,7 +26,9 @@ def evaluation_summary(folder: Path) -> dict:
         results.setdefault(row["method"], {}).setdefault(row["condition"], {})[row["metric"]] = cell
     return {
         "methods": list(results), "results": results, "protocol": protocol,
-        "slopes": read_json(folder / "slopes.json"), "token_shares": read_json(folder / "token_shares.json"),
+        "slopes": read_json(folder / "slopes.json"), "areas": read_json(folder / "areas.json"),
+        "anchor_parts": read_json(folder / "anchor_parts.json"),
+        "token_shares": read_json(folder / "token_shares.json"),
         "ratios": {kind: [[s["name"], s["ratio"]] for s in protocol["suites"] if s["kind"] == kind]
                    for kind in dict.fromkeys(["masking", "people", *_growing(protocol["suites"])])},
     }

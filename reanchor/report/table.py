@@ -10,7 +10,7 @@ from pathlib import Path
 from reanchor.errors import ReanchorError
 from reanchor.report import names
 from reanchor.report.files import read_json
-from reanchor.report.search import METRICS, changed, search_protocol
+from reanchor.report.search import DETAILED, METRICS, changed, search_protocol
 from reanchor.report.summary import evaluation_summary
 from reanchor.report.words import cell, lead_sentence, main_slopes, skipped
 
@@ -56,10 +56,13 @@ def search_table(search: dict) -> str:
     if not search.get("methods"):
         return f"Text-based search: skipped, {search['skipped']}." if "skipped" in search else ""
     results, blocks = search["results"], ["Text-based search: sentences search the gallery"]
-    for condition in search["conditions"]:
+    for condition in search["conditions"][:DETAILED]:
         rows = {m: [_half_width(results[m][condition][k]) for k in METRICS] for m in search["methods"]}
         blocks.append(f"{names.gallery(condition)}\n" + _block("", list(METRICS), rows, 15))
-    for condition in search["conditions"][1:]:
+    for condition in search["conditions"][DETAILED:]:
+        cells = "; ".join(f"{names.method(m)} {cell(results[m][condition]['R1'])}" for m in search["methods"])
+        blocks.append(_wrap(f"{names.gallery(condition)}, R1: {cells}"))
+    for condition in search["conditions"][1:DETAILED]:
         blocks.append("\n".join(_wrap(f"{names.gallery(condition)}: {names.method(m)}: R1 changes by "
                                       f"{changed(results[m][condition]['R1'])}, mAP by "
                                       f"{changed(results[m][condition]['mAP'])}.") for m in search["methods"]))

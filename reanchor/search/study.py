@@ -88,7 +88,7 @@ def load_search_study(prepared: Path, occluded: Path) -> SearchStudy:
 
     Raises:
         ReanchorError: a file is missing, the gallery is empty, no sentence describes anybody in it, or an
-            occluded set is of another gallery.
+            occluded set is of another gallery or has changed since it was hashed.
     """
     manifest = Manifest.read(prepared / "manifest.parquet")
     store = ImageStore.open(prepared / "images.arrow")
@@ -115,7 +115,7 @@ def _suites(occluded: Path, gallery_rows: np.ndarray) -> list[GalleryCondition]:
     suites = []
     for entry in json.loads(index.read_text())["test"]:
         if entry.get("side") == "gallery":
-            one = OccludedSet.open(occluded / "test" / entry["name"])
+            one = OccludedSet.open(occluded / "test" / entry["name"], entry.get("sha256", ""))
             places = np.searchsorted(gallery_rows, one.rows)
             if not np.array_equal(gallery_rows[np.minimum(places, len(gallery_rows) - 1)], one.rows):
                 raise ReanchorError(f"{occluded / 'test' / entry['name']}: holds images that are not in the gallery "

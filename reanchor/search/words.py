@@ -1,6 +1,7 @@
 """Which words of a sentence a method kept, and how many sentences lost their end.
 
-Both need the searcher's optional attributes `tokenizer` and `context` (token slots of its text tower).
+Both need the searcher's optional attributes `tokenizer` and `context` (token slots of its text tower), and heed its
+optional `read` (str -> str, the sentence as it is tokenised).
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,8 @@ def cut_sentences(searcher: Searcher, texts: Sequence[str]) -> int:
     tokenizer, context = getattr(searcher, "tokenizer", None), getattr(searcher, "context", None)
     if tokenizer is None or context is None:
         return 0
-    return sum(len(tokenizer.encode(text)) > context - 2 for text in texts)
+    read = getattr(searcher, "read", str)
+    return sum(len(tokenizer.encode(read(text))) > context - 2 for text in texts)
 
 
 def kept_spans(searcher: Searcher, text: str, kept: Iterable[int]) -> list[Span]:
@@ -26,6 +28,8 @@ def kept_spans(searcher: Searcher, text: str, kept: Iterable[int]) -> list[Span]
     tokenizer = getattr(searcher, "tokenizer", None)
     if tokenizer is None:
         return []
+    if getattr(searcher, "read", str)(text) != text:
+        return []  # its tokens are another text's
     spans = token_spans(tokenizer, text)
     found = sorted(spans[token] for token in set(kept) if token < len(spans) and spans[token] is not None)
     merged: list[Span] = []

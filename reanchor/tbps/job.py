@@ -15,8 +15,8 @@ from reanchor.tbps.losses import (
     cyclic_itc,
     normalised_itc,
     reversed_itc,
-    similarity_distribution_matching,
     simclr,
+    similarity_distribution_matching,
 )
 from reanchor.tbps.model import TbpsModel, parameter_groups
 from reanchor.text.pairs import pair_batches

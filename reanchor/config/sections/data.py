@@ -75,4 +75,4 @@ class Occlude:
     people_edges: list[str] = field(["soft"], choices=("soft", "hard", "feathered"))
     people_size: float = field(1.0, low=0.2, high=3.0)  # beside the height in the stranger's own photograph
     mixed_ratios: list[float] = field([], low=0.0, high=0.9)
-    mixed_with: list[str] = field(["mask", "object"], choices=("mask", "object"))  # beside the pasted person
+    mixed_with: list[str] = field(["mask", "object"], choices=("mask", "object"))  # in front of a pasted person
