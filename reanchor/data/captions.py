@@ -81,10 +81,10 @@ def _problem(caption: object) -> tuple[str, str] | None:
 
 
 def _without_control(caption: str) -> str:
-    if caption.isprintable() or not any(unicodedata.category(character) in NO_TEXT for character in caption):
+    if caption.isprintable():
         return caption
     blank = "".join(" " if unicodedata.category(character) in NO_TEXT else character for character in caption)
-    return " ".join(blank.split())
+    return caption if blank == caption else " ".join(blank.split())
 
 
 def _short(value: object) -> str:
