@@ -37,8 +37,8 @@ def attach_captions(listing: Listing) -> Listing:
 def check_captions(listing: Listing) -> Listing:
     """Take out captions that say nothing, each with its reason; images stay, described or not.
 
-    Reasons (`REASONS`): no text, too long (`LONGEST`), blank, no letter of any script. Control characters become blanks. A caption that an image has twice stays twice: published
-    figures count both.
+    Reasons (`REASONS`): no text, too long (`LONGEST`), blank, no letter of any script. Control characters
+    become blanks. A caption that an image has twice stays twice: published figures count both.
     """
     entries, rejections = [], []
     for entry in listing.entries:
