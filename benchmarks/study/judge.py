@@ -15,6 +15,7 @@ from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.embedding.saga import SagaEmbedder
 from reanchor.evaluation import embed_rows, rank_features
 from reanchor.evaluation.conditions import Condition, Study
+from reanchor.evaluation.draws import own_rows
 from reanchor.evaluation.embedder import Embedder, Embedding
 from reanchor.evaluation.tokens import patch_shares, weight_shares
 from reanchor.files import atomic_path
@@ -86,7 +87,7 @@ def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None
     if not wanted:
         return
     embedder = open_embedder(name, folder, root)
-    gallery = _embed(embedder, study, study.images, study.gallery_rows, study.gallery_rows)
+    gallery = _embed(embedder, study, study.images, study.gallery_rows, study.gallery_rows).rows(name)
     for condition in wanted:
         arrays |= _judge_condition(name, embedder, condition, gallery, study)
     with atomic_path(kept) as temporary, temporary.open("wb") as file:
@@ -99,17 +100,32 @@ def _embed(embedder: Embedder, study: Study, images: np.ndarray, index: np.ndarr
     return embed_rows(embedder, images, index, seen.camids, 256, viewids=seen.viewids)
 
 
-def _judge_condition(name: str, embedder: Embedder, condition: Condition, gallery: Embedding, study: Study
+def _occluded_gallery(name: str, embedder: Embedder, condition: Condition, whole: dict[str, np.ndarray], study: Study
+                      ) -> dict[str, np.ndarray]:
+    """The gallery's features, those of the condition's occluded pictures in their places."""
+    if condition.gallery is None:
+        return whole
+    copies, rows = condition.gallery.copies.images, condition.gallery.rows
+    found = _embed(embedder, study, copies, np.arange(len(copies)), rows).rows(name)
+    places = own_rows(rows, study.gallery_rows)
+    patched = {row: features.copy() for row, features in whole.items()}
+    for row, features in patched.items():
+        features[places] = found[row]
+    return patched
+
+
+def _judge_condition(name: str, embedder: Embedder, condition: Condition, gallery: dict[str, np.ndarray], study: Study
                      ) -> dict[str, np.ndarray]:
     queries, arrays = _embed(embedder, study, condition.images, condition.index, condition.rows), {}
-    against = gallery.rows(name)
+    against = _occluded_gallery(name, embedder, condition, gallery, study)
     for row, features in queries.rows(name).items():
         ranking = rank_features(features, against[row], study.labels[condition.rows], study.labels[study.gallery_rows],
                                 rule=study.camera_rule("auto"))
         written = name if row == name else f"{name}:{row.removeprefix(f'{name}_')}"
         arrays[f"ap/{written}/{condition.name}"] = (100 * ranking.ap_Q).astype(np.float32)
-    if queries.token_weights is not None and condition.masks is not None:
-        shares = patch_shares(condition.masks[condition.index], embedder.grid, embedder.patch, embedder.stride)
+    if queries.token_weights is not None and condition.masks is not None and condition.gallery is None:
+        shares = patch_shares(condition.masks[condition.index], embedder.grid, getattr(embedder, "patch", None),
+                              getattr(embedder, "stride", None))
         arrays[f"share/{condition.name}"] = weight_shares(queries.token_weights, shares).mean(0)
         arrays[f"area/{condition.name}"] = shares.mean((0, 1))
     return arrays

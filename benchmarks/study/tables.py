@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.study.arms import title_of
 from reanchor.evaluation.bootstrap import IdentityBootstrap, area
 from reanchor.evaluation.conditions import Study, load_study
+from reanchor.evaluation.intervals import ratio_series
 from reanchor.evaluation.tokens import LABELS
 
 RESAMPLES = 2000
@@ -62,13 +63,11 @@ def print_tables(rows: list[str], against: str, seeds: list[int], out: Path, roo
     """Accuracy, leads over the row `against`, areas under the curves, and token weights of the rows that have them."""
     study = load_study(root / "data/prepared", root / "data/occluded")
     results = Results.read([row.partition(":")[0] for row in [*rows, against]], seeds, out, study)
-    ratios = {kind: {0.0: "whole"} | {c.ratio: c.name for c in study.suites if c.kind == kind}
-              for kind in dict.fromkeys(c.kind for c in study.suites if c.ratio is not None)}
     single = [c.name for c in study.conditions() if c.ratio is None or c.name == "whole"]
     print_single(results, rows, against, seeds, single)
-    for kind, series in ratios.items():
+    for kind, series in ratio_series(study).items():
         print_curve(results, rows, against, seeds, kind, series)
-    print_weights(results, rows, seeds, {c.name: c.kind for c in study.suites})
+    print_weights(results, rows, seeds, {c.name: c.kind for c in study.suites if c.gallery is None})
 
 
 def print_single(results: Results, rows: list[str], against: str, seeds: list[int], conditions: list[str]) -> None:
