@@ -68,4 +68,4 @@ serve: setup ## nightly and on-demand deployments of the flows
 	@python -m pipelines.serve
 
 clean: ## remove outputs and checkpoints; .venv, DVC's cache and MLflow's runs stay
-	@rm -rf data/streetfolk data/prepared data/occluded models/backbone models/prompts models/finetune models/saga models/gate models/imported .checkpoints
+	@rm -rf data/streetfolk data/prepared data/occluded models/backbone models/prompts models/finetune models/saga models/gate models/imported models/tbps models/mgcc .checkpoints

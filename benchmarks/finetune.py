@@ -28,7 +28,7 @@ from reanchor.clip.load import architecture_of, shipped
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.finetune import finetune_job
-from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.model import ReidModel, Stage2Output
 from reanchor.clipreid.texts import FixedTexts
 from reanchor.config.sections import Backbone, Finetune, LossWeights
 from reanchor.data import ImageStore, write_store
@@ -57,9 +57,24 @@ class Files(Dataset):
         return self.transform(Image.open(self.paths[index]).convert("RGB")), int(self.labels[index])
 
 
+def textbook_forward(model: ReidModel, images: Tensor) -> Stage2Output:
+    """The same weights, every block as open_clip has it."""
+    encoder, features = model.encoder, []
+    if encoder.grid is None:
+        return model(images)
+    x = encoder.start(images)
+    for block in encoder.visual.transformer.resblocks:
+        features.append(x[:, 0])
+        x = block(x)
+    last = encoder.visual.ln_post(x)[:, 0]
+    projected = last @ encoder.visual.proj
+    scores = [model.classifier(model.neck(last)), model.classifier_projected(model.neck_projected(projected))]
+    return Stage2Output(scores, [features[-1], last, projected], None)
+
+
 def textbook_losses(model: ReidModel, images: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
     """Published losses, as a reader of the paper writes them."""
-    out, entropy = model(images), nn.CrossEntropyLoss(label_smoothing=0.1)
+    out, entropy = textbook_forward(model, images), nn.CrossEntropyLoss(label_smoothing=0.1)
     loss = 0.25 * sum(entropy(score, labels) for score in out.scores)
     for feature in out.features:
         distance = torch.cdist(feature.float(), feature.float())

@@ -2,8 +2,9 @@
 
     python -m benchmarks.gate [--model ViT-B-16-quickgelu] [--batch 16] [--repeats 7] [--device cpu] [--streetfolk]
 
-Random weights, random pixels, fp32, no gradients. Three passes take turns: the plain encoder, the replay with weights
-that are given (so that the replay alone is counted), and the replay with its visibility network of `--network-blocks`.
+Random weights, random pixels, fp32, no gradients. Four passes take turns: the plain encoder; the replay with weights
+that are given, so that it alone is counted; with weights read from the encoder's own tokens; and with a visibility
+network of `--network-blocks` blocks of its own.
 """
 
 import argparse
@@ -13,12 +14,15 @@ from collections.abc import Callable
 
 import torch
 from torch import Generator
+from torch.utils.flop_counter import FlopCounterMode
 
 from reanchor.clip.load import architecture_of
 from reanchor.clip.model import ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder
+from reanchor.config.sections import Gate
 from reanchor.gate.gates import NetworkGates, OnesGates
 from reanchor.gate.replay import GatedEncoder
+from reanchor.gate.shared import SharedGatedEncoder, SharedNetwork
 from reanchor.gate.visibility import VisibilityNetwork
 
 SMALL = {  # the shape of the small CLIP that comes with the repository; its text tower is not read
@@ -37,28 +41,39 @@ def encoder_of(model: str, small: bool) -> tuple[ImageEncoder, tuple[int, int]]:
 
 
 def passes(encoder: ImageEncoder, network_blocks: int, device: str) -> dict[str, torch.nn.Module]:
-    """The three passes by name."""
+    """The four passes by name."""
     network = VisibilityNetwork(encoder, network_blocks)
     network.initialise(Generator().manual_seed(0))
     ones = OnesGates(encoder.grid[0] * encoder.grid[1])
+    shared = SharedNetwork(encoder, Gate().shared_blocks, Gate().shared_own)
+    shared.initialise(Generator().manual_seed(0))
     made = {"plain [CLS]": encoder, "replay, weights given": GatedEncoder(encoder, ones, 0.1),
-            "replay and its network": GatedEncoder(encoder, NetworkGates(network), 0.1)}
+            "replay, shared network": SharedGatedEncoder(shared, 0.1),
+            "replay, own network": GatedEncoder(encoder, NetworkGates(network), 0.1)}
     return {name: module.eval().to(device) for name, module in made.items()}
 
 
 def seconds(run: Callable[[], object], device: str) -> float:
-    """Wall time of one pass."""
-    start = time.perf_counter()
+    """Processor time of one pass, which other programs on the machine lengthen little; wall time on a GPU."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    start = clock()
     run()
     if device != "cpu":
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
+
+
+def products(run: Callable[[], object]) -> int:
+    """Floating-point operations of one pass, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
 
 
 @torch.inference_mode()
 def measure(modules: dict[str, torch.nn.Module], images: torch.Tensor, repeats: int, device: str
             ) -> dict[str, list[float]]:
-    """Seconds of every repeat; the passes take turns, so that a busy machine slows all of them."""
+    """Processor seconds of every repeat; the passes take turns, so that a busy machine slows all of them."""
     times: dict[str, list[float]] = {name: [] for name in modules}
     for repeat in range(repeats + 1):
         for name, module in modules.items():
@@ -81,11 +96,14 @@ def main() -> None:
     images = torch.randn(given.batch, 3, *size, generator=Generator().manual_seed(1)).to(given.device)
     modules = passes(encoder, given.network_blocks, given.device)
     times = measure(modules, images, given.repeats, given.device)
+    with torch.inference_mode():
+        counts = {name: products(lambda module=module: module(images)) for name, module in modules.items()}
     plain = times["plain [CLS]"]
     for name, taken in times.items():
         ratios = [one / other for one, other in zip(taken, plain, strict=True)]
         print(f"{name:24} {1e3 * statistics.median(taken) / given.batch:8.2f} ms an image   "
-              f"{statistics.median(ratios):.3f} x [{min(ratios):.3f}, {max(ratios):.3f}]")
+              f"{statistics.median(ratios):.3f} x [{min(ratios):.3f}, {max(ratios):.3f}]   "
+              f"operations {counts[name] / counts['plain [CLS]']:.3f} x")
 
 
 if __name__ == "__main__":

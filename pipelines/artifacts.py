@@ -15,6 +15,8 @@ MODEL_STAGES = {  # stage: its weights
     "backbone": "models/backbone", "prompts": "models/prompts",
     "finetune@baseline": "models/finetune/baseline", "finetune@clip_reid": "models/finetune/clip_reid",
     "saga": "models/saga", "gate": "models/gate", "imported": "models/imported",
+    "tbps@clip_tuned": "models/tbps/clip_tuned", "tbps@sdm": "models/tbps/sdm",
+    "tbps@tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc",
 }
 
 
@@ -31,6 +33,9 @@ def publish_metrics(workspace: Path) -> list[dict]:
     results = result_rows(rows)
     if results:
         create_table_artifact(key="results", table=results, description="mAP on test identities, %")
+    found = result_rows(rows, "search", "R1")
+    if found:
+        create_table_artifact(key="text-search", table=found, description="R1 of sentences about test identities, %")
     return rows
 
 
@@ -44,12 +49,12 @@ def metric_rows(workspace: Path) -> list[dict]:
     return rows
 
 
-def result_rows(rows: list[dict]) -> list[dict]:
-    """One row per method with its mAP under each condition, from "method/condition/mAP" of `evaluate`."""
+def result_rows(rows: list[dict], stage: str = "evaluate", metric: str = "mAP") -> list[dict]:
+    """One row per method with a metric under each condition, from "method/condition/metric" of a judging stage."""
     table: dict[str, dict] = {}
     for row in rows:
         parts = row["metric"].split("/")
-        if row["stage"] == "evaluate" and len(parts) == 3 and parts[2] == "mAP" and "slope" not in parts[1]:
+        if row["stage"] == stage and len(parts) == 3 and parts[2] == metric and "slope" not in parts[1]:
             table.setdefault(parts[0], {"method": parts[0]})[parts[1]] = row["value"]
     return list(table.values())
 

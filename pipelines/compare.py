@@ -20,7 +20,9 @@ from pipelines.artifacts import artifact_key
 from pipelines.dvc_commands import DvcFailed, dvc
 from pipelines.server import chosen_server
 
-SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed")  # the data and the backbone stay the same
+SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed", "tbps.seed", "mgcc.seed")  # not data, backbone
+
+JUDGED = ("evaluate/", "search/")  # stages whose figures are compared; those of `search` keep its name
 
 
 def experiment_name(method: str, seed: int, overrides: list[str]) -> str:
@@ -49,7 +51,7 @@ def compare(methods: list[str], seeds: list[int], overrides: list[str] | None = 
 
     Args:
         methods: Options of conf/method.
-        seeds: Of prompts, finetune, saga and gate.
+        seeds: Of prompts, finetune, saga, gate, tbps and mgcc.
         overrides: Further Hydra overrides, the same for all.
         workspace: Folder of the repository; what git does not have yet is carried along.
 
@@ -82,14 +84,14 @@ def experiment_metrics(shown: list[dict]) -> dict[str, dict[str, float]]:
 
 
 def summarise(metrics: dict[str, dict[str, float]], names: dict[tuple[str, int], str]) -> list[dict]:
-    """Mean and sample standard deviation over seeds of every evaluation metric that all of them have."""
+    """Mean and sample standard deviation over seeds of every metric of the judging stages that all of them have."""
     rows = []
     for method in dict.fromkeys(method for method, _ in names):
         runs = [metrics[name] for (each, _), name in names.items() if each == method and name in metrics]
         shared = sorted(set.intersection(*(set(run) for run in runs))) if runs else []
         for metric in shared:
             values = [run[metric] for run in runs]
-            if metric.startswith("evaluate/") and metric.count("/") > 1:  # not seconds and memory
+            if metric.startswith(JUDGED) and metric.count("/") > 1:  # not seconds and memory
                 rows.append({"method": method, "metric": metric.removeprefix("evaluate/"),
                              "mean": round(statistics.fmean(values), 4), "seeds": len(values),
                              "deviation": round(statistics.stdev(values), 4) if len(values) > 1 else None})

@@ -60,16 +60,18 @@ def euclidean(a: Tensor, b: Tensor) -> Tensor:
 
 
 @in_fp32
-def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float) -> Tensor:
+def batch_hard_triplet(features: Tensor, labels: Tensor, margin: float | None) -> Tensor:
     """Batch-hard triplet loss on un-normalised features [B, D] (CLIP-ReID eq. 7).
 
-    The hardest positive may be the anchor itself, as in the authors' code.
+    The hardest positive may be the anchor itself, as in the authors' code. Without a margin it is soft:
+    log(1 + exp(positive - negative)).
     """
     distance = euclidean(features, features)
     same = labels[:, None] == labels[None]
     positive = distance.masked_fill(~same, float("-inf")).amax(1)
     negative = distance.masked_fill(same, float("inf")).amin(1)
-    return F.relu(positive - negative + margin).mean()
+    gap = positive - negative
+    return (F.softplus(gap) if margin is None else F.relu(gap + margin)).mean()
 
 
 @in_fp32

@@ -6,13 +6,15 @@ import warnings
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+_CODE = {"prompts": "pyfunc_prompts.py", **dict.fromkeys(("clip_tuned", "sdm", "tbps_clip"), "pyfunc_text.py")}
 _REQUIREMENTS = ("numpy", "torch", "open_clip_torch", "safetensors", "omegaconf", "pyarrow", "pillow")
 
 
 def log_pyfunc(run_id: str, folder: Path, name: str) -> None:
     """Log `folder` under the run: images uint8 [N, H, W, 3] in, L2-normalised features float32 [N, D] out.
 
-    Learned prompts take identity labels int64 [N] and give their text features float32 [N, E].
+    Text-based models give images' features in the joint space. Learned prompts take identity labels int64 [N] and
+    give their text features float32 [N, E].
     """
     import mlflow
 
@@ -21,7 +23,7 @@ def log_pyfunc(run_id: str, folder: Path, name: str) -> None:
         logging.getLogger(quiet).setLevel(logging.ERROR)
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
-            name=name, python_model=str(HERE / ("pyfunc_prompts.py" if name == "prompts" else "pyfunc_model.py")),
+            name=name, python_model=str(HERE / _CODE.get(name, "pyfunc_model.py")),
             artifacts={"folder": str(folder)}, code_paths=[str(HERE.parent / "reanchor")],
             signature=_signature(name), pip_requirements=_requirements())  # given: inferring them loads the model
     mlflow.MlflowClient().update_run(run_id, status="RUNNING")  # its figures are still to come

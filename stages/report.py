@@ -1,13 +1,14 @@
 """Stage `report`: reports/summary.json and the self-contained reports/index.html."""
 
 from reanchor.report import build_report
-from reanchor.report.table import results_table
+from reanchor.report.files import read_json
+from reanchor.report.table import format_table
 from stages.runner import StageRun, run_stage
 
 
 def body(run: StageRun) -> dict:
     metrics = build_report(run.params, run.root)
-    print(results_table(run.root / "reports/evaluate"))
+    print(format_table(read_json(run.root / "reports/summary.json")))
     return metrics
 
 

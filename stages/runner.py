@@ -22,7 +22,8 @@ from stages.tracking import ModelRun, log_methods
 
 Metrics = dict[str, float | int | str]
 # each has curves and an MLflow run per model
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps")
+TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
+JUDGING_STAGES = ("evaluate", "search")  # their figures join the runs of the models
 USER_ERROR = 2  # exit status
 
 
@@ -124,8 +125,8 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
     metrics["seconds"] = round(time.perf_counter() - started, 1)
     metrics["peak_memory_mb"] = peak_memory_mb()
     write_json(run.report / "metrics.json", metrics)
-    if run.name == "evaluate":
-        log_methods(run.root, metrics)
+    if run.name in JUDGING_STAGES:
+        log_methods(run.root, metrics, run.name)
     run.close("FINISHED", metrics)
     print(f"[{label}] finished in {metrics['seconds']} s, peak memory {metrics['peak_memory_mb']} MB",
           flush=True)

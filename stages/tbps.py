@@ -21,7 +21,9 @@ def body(run: StageRun) -> dict:
         return run.skip(out, f"tbps.{run.model}.train is false")
     if not any(Manifest.read(run.root / "data/prepared/manifest.parquet").captions):
         return run.skip(out, "no image of the dataset has a caption")
-    return train_tbps(run.model, run.params, run.root, out, run.recorder(run.model))
+    figures = train_tbps(run.model, run.params, run.root, out, run.recorder(run.model))
+    run.log_model(run.model, out)
+    return figures
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ PARENTS = {  # model: folders of the weights it starts from
     "clip_reid": ("models/backbone", "models/prompts"),
     "saga": ("models/backbone", "models/finetune/clip_reid"),
     "clip_tuned": ("models/backbone",), "sdm": ("models/backbone",), "tbps_clip": ("models/backbone",),
+    "mgcc": ("models/backbone",),
 }
 METHODS = {  # evaluated method: its weights
     "histogram": None,  # has none
@@ -34,10 +35,16 @@ METHODS = {  # evaluated method: its weights
     "clip_reid": "models/finetune/clip_reid", "saga": "models/saga", "gated": "models/gate",
     "imported": "models/imported",
 }
+SEARCHERS = {  # the same for text-based methods, judged by `search`
+    "zero_shot": "models/backbone", "clip_tuned": "models/tbps/clip_tuned", "sdm": "models/tbps/sdm",
+    "tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc",
+}
+NO_FEATURE = ("mgcc",)  # a similarity of two sets of tokens
 SECTIONS = {  # stage: the sections of params.yaml that shape its model
     "backbone": ("backbone",), "prompts": ("prompts",), "finetune": ("finetune",), "tbps": ("tbps",),
     "saga": ("saga",),
     "gate": ("gate", "finetune"), "imported": ("imported",),
+    "mgcc": ("mgcc",),
 }
 
 
@@ -76,7 +83,8 @@ class ModelRun:
             self._flush()
 
     def log_model(self, folder: Path) -> None:
-        """Log `folder` as a pyfunc and tag the run with its weights' hash."""
+        """Log `folder` as a pyfunc (files as they are where a model has no single feature) and tag the run with its
+        weights' hash."""
         from stages.models import log_pyfunc
 
         made = weights_sha256(folder)
@@ -85,7 +93,10 @@ class ModelRun:
             figures = self._client.get_run(earlier).data.metrics
             _log_metrics(self._client, self.run_id, {key: figures[key] for key in figures if "/" in key})
         self._client.set_tag(self.run_id, WEIGHTS_TAG, made)
-        log_pyfunc(self.run_id, Path(folder), self._model)
+        if self._model in NO_FEATURE:
+            self._client.log_artifacts(self.run_id, str(folder), self._model)
+        else:
+            log_pyfunc(self.run_id, Path(folder), self._model)
 
     def close(self, status: str, metrics: dict) -> None:
         """Log the stage's metrics (text as tags) and end the run with `status`."""
@@ -176,9 +187,14 @@ def open_group(root: Path, name: str, params: dict[str, Any]) -> str:
     return run_id
 
 
-def log_methods(root: Path, metrics: dict[str, float]) -> None:
-    """Share evaluation figures {"method/condition/metric": value} out to the runs of the methods' models."""
-    for method, folder in METHODS.items():
+def log_methods(root: Path, metrics: dict[str, float], stage: str = "evaluate") -> None:
+    """Share figures {"method/condition/metric": value} of a judging stage out to the runs of the methods' models.
+
+    Those of `search` are named "text/condition/metric": a backbone is judged by both stages.
+    """
+    if stage == "search":
+        metrics = {"/text/".join(key.split("/", 1)): value for key, value in metrics.items() if "/" in key}
+    for method, folder in (SEARCHERS if stage == "search" else METHODS).items():
         prefix = f"{method}/"
         own = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
         if folder:  # "saga_refined/...": a variant of the same weights keeps its full name

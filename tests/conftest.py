@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -45,3 +46,21 @@ def workspace(tmp_path, monkeypatch, migrated_database) -> Path:
     shutil.copy(migrated_database, tmp_path / "mlruns/mlflow.db")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Give a card the counts of a miniature in place of the published ones."""
+    from reanchor.data.cards import CARDS
+    from reanchor.data.readers import read_dataset
+    from reanchor.data.statistics import files_found
+
+    default = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")
+
+    def shrink(name, root, keys=default, **more):
+        card = CARDS[name]
+        found = files_found(read_dataset(card.reader, root, 0, junk=card.junk, distractors=card.distractors))
+        counts = {key: found[key] for key in keys if found[key]} | more
+        monkeypatch.setitem(CARDS, name, dataclasses.replace(card, counts=counts, variants={}))
+        return CARDS[name]
+    return shrink

@@ -96,12 +96,22 @@ class FakeEmbedder:
                          (weights / weights.sum(1, keepdims=True)).astype(np.float32))
 
 
+class AnchoredEmbedder(FakeEmbedder):
+    """The same with anchors."""
+
+    def anchor_attention(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> np.ndarray:
+        """Two anchors: one sees rows 2 and 3 of the grid alone, the other everything alike."""
+        attention = np.zeros((len(images), 2, *GRID), np.float32)
+        attention[:, 0, 2:4], attention[:, 1] = 1 / (2 * GRID[1]), 1 / (GRID[0] * GRID[1])
+        return attention.reshape(len(images), 2, -1)
+
+
 def fill_workspace(root: Path, study: Study) -> None:
     """Everything the report reads, as the stages leave it below `root`."""
     methods = {"histogram": ColourHistogram, "zero_shot": lambda: FakeEmbedder("zero_shot", noise=130.0),
                "baseline": lambda: FakeEmbedder("baseline", noise=70.0),
                "clip_reid": lambda: FakeEmbedder("clip_reid", noise=60.0),
-               "saga": lambda: FakeEmbedder("saga", noise=52.0, tokens=True, robust=2.0),
+               "saga": lambda: AnchoredEmbedder("saga", noise=52.0, tokens=True, robust=2.0),
                "saga_refined": lambda: FakeEmbedder("saga_refined", noise=65.0, tokens=True, robust=0.5)}
     evaluate(Evaluate(bootstrap=200, batch=64), study, methods, root / "reports/evaluate")
     for stage, model in (("backbone", "backbone"), ("prompts", "prompts"), ("finetune", "baseline"),

@@ -1,6 +1,7 @@
 """Miniatures of published layouts: a few identities each, names as in the real sets, random pixels."""
 
 import itertools
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -113,9 +114,59 @@ def pku_reid(root: Path) -> Path:
                        for camera in (1, 2) for image in range(1, 4)))
 
 
+def described(root: Path, name: str, images: dict[str, Iterable[str]], first: int, key: str = "file_path",
+              captions: int = 2) -> Path:
+    """imgs/ and the list `name`: `images` by split ("train", "val", "test"), two of each identity in turn."""
+    records, pid = [], first
+    for split, paths in images.items():
+        for number, path in enumerate(paths):
+            picture(root / "imgs" / path, next(_seeds))
+            texts = [f"A person with bag {pid}, picture {number}, says writer {writer}." for writer in range(captions)]
+            records.append({"split": split, "captions": texts, key: path, "id": pid, "processed_tokens": [["a"]]})
+            pid += number % 2
+    return write_records(root / name, records)
+
+
+def write_records(path: Path, records: list) -> Path:
+    """Write a list of described images; returns its folder."""
+    path.write_text(json.dumps(records))
+    return path.parent
+
+
+def cuhk_pedes(root: Path) -> Path:
+    """Eight training, two validation and two test identities, from all seven sources."""
+    def names(sources: str, first: int) -> list[str]:
+        return [f"{source}/p{first + person}_s{image}.jpg" for person, source in enumerate(sources.split())
+                for image in (1, 2)]
+
+    return described(root, "reid_raw.json", {
+        "train": names("cam_a cam_b CUHK01 CUHK03 Market train_query cam_a cam_b", 10),
+        "val": names("CUHK03 Market", 20), "test": names("test_query Market", 30)}, first=1)
+
+
+def icfg_pedes(root: Path) -> Path:
+    """MSMT17's folders and names, mixed between the splits; one caption each, identities from 0."""
+    def names(folder: str, first: int, people: int) -> list[str]:
+        return [f"{folder}/{pid:04d}/{pid:04d}_{image:03d}_{1 + image:02d}_0303morning_0001_0.jpg"
+                for pid in range(first, first + people) for image in (0, 1)]
+
+    return described(root, "ICFG-PEDES.json", {"train": names("train", 0, 3) + names("test", 0, 3),
+                                               "test": names("train", 10, 1) + names("test", 10, 1)}, 0, captions=1)
+
+
+def rstpreid(root: Path) -> Path:
+    def names(first: int, people: int) -> list[str]:
+        return [f"{pid:04d}_c{1 + image}_{pid + image:04d}.jpg" for pid in range(first, first + people)
+                for image in (0, 1)]
+
+    return described(root, "data_captions.json", {"train": names(0, 4), "val": names(4, 2), "test": names(6, 2)}, 0,
+                     key="img_path")
+
+
 LAYOUTS: dict[str, Callable[[Path], Path]] = {  # by card
     "market1501": market, "msmt17": msmt17, "dukemtmc_reid": duke, "occluded_duke": duke, "p_dukemtmc": p_dukemtmc,
     "occluded_reid": pairs, "partial_reid": partial_reid, "partial_ilids": partial_ilids,
     "occluded_market": occluded_market, "cuhk03_np": lambda root: cuhk03_np(root) / "detected",
-    "pku_reid": pku_reid, "veri776": veri776, "vehicleid": vehicleid,
+    "pku_reid": pku_reid, "veri776": veri776, "vehicleid": vehicleid, "cuhk_pedes": cuhk_pedes,
+    "icfg_pedes": icfg_pedes, "rstpreid": rstpreid,
 }

@@ -24,8 +24,10 @@ def test_image_encoder_agrees(stride, sie):
     assert encoder.grid == tuple(want[f"s{stride}_grid_hw"].tolist())
     assert_close(encoder.visual.positional_embedding, want[f"s{stride}_pos_resized"], atol=1e-6, rtol=1e-5)
     assert_close(out.taps[2], want[prefix + "before_last"], **FORWARD)
-    assert_close(out.last, want[prefix + "last"], **FORWARD)
+    assert_close(out.cls, want[prefix + "last"][:, 0], **FORWARD)
     assert_close(out.projected, want[prefix + "proj"][:, 0], **FORWARD)
+    whole = encoder(want["image"], camera, taps=(encoder.depth,)).taps[encoder.depth]  # all rows of the last block
+    assert_close(encoder.visual.ln_post(whole), want[prefix + "last"], **FORWARD)
 
 
 def test_resnet_agrees():
@@ -59,7 +61,7 @@ def test_twelve_blocks_agree():
         out = encoder(want["image"], side, taps=(11,))
         assert_close(out.taps[11], want["x11" + suffix], atol=1e-4, rtol=1e-4)
         assert_close(out.before_last, want["x11" + suffix][:, 0], atol=1e-4, rtol=1e-4)
-        assert_close(out.last, want["x12" + suffix], atol=1e-4, rtol=1e-4)
+        assert_close(out.cls, want["x12" + suffix][:, 0], atol=1e-4, rtol=1e-4)
 
 
 def test_sie_on_all_tokens_moves_every_token():
@@ -101,7 +103,7 @@ def test_patch_dropout_keeps_the_chosen_tokens():
     assert_close(encoder(image, keep=everything).projected, encoder(image).projected)
     swapped = everything.flip(1)
     assert_close(encoder(image, keep=swapped).cls, encoder(image).cls, **FORWARD)
-    assert encoder(image, keep=everything[:, :3]).last.shape[1] == 4
+    assert encoder(image, taps=(1,), keep=everything[:, :3]).taps[1].shape[1] == 4
 
 
 def test_word_tokenizer_has_eos_highest_and_cuts_to_context():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from data_factory import market, picture
 from layout_factory import LAYOUTS, fill, occluded_market, pairs, vehicleid, veri776
+from occlusion_factory import draw_library
 from omegaconf import OmegaConf
 from PIL import Image
-from test_occlusion_suites import draw_library
 
 from reanchor.config import Params, from_mapping
 from reanchor.config.sections import Occlude, Prepare
@@ -22,6 +22,7 @@ from stages.compose import composition
 
 WITHDRAWN = {"dukemtmc_reid", "occluded_duke", "p_dukemtmc"}
 TEST_ONLY = {"occluded_reid", "partial_reid", "partial_ilids"}
+BY_SENTENCE = {"cuhk_pedes", "icfg_pedes", "rstpreid"}
 
 
 def run(root, out, card, **changes):
@@ -35,13 +36,15 @@ def run(root, out, card, **changes):
 def test_every_card_is_whole_and_can_be_configured():
     fields = Prepare.__dataclass_fields__
     assert set(CARDS) == set(fields["card"].metadata["choices"])
-    counted = {f"{split}_{what}" for split in ("train", "query", "gallery") for what in ("images", "identities")}
+    counted = {f"{split}_{what}" for split in ("train", "val", "query", "gallery")
+               for what in ("images", "identities", "sentences")}
     for name, card in CARDS.items():
         assert card.name == name and card.title and card.layout and card.terms
         assert card.reader in READERS or name == "none"
         assert card.kind in ("person", "vehicle") and card.cameras in ("name", "made", "none")
         assert card.camera_rule in ("market", "none", "auto")
-        assert (card.cameras == "name") == (card.camera_rule != "none")
+        assert (card.cameras == "name") == (card.camera_rule != "none") or card.by_sentence
+        assert bool(card.records) == card.by_sentence == (name in BY_SENTENCE)
         for counts in (card.counts, *card.variants.values()):
             assert set(counts) <= counted | {"junk", "distractors", "cameras"} and min(counts.values(), default=1) > 0
         assert bool(card.source) == card.published or name in ("pku_reid", "streetfolk")
@@ -68,6 +71,10 @@ def test_counts_add_up_to_published_totals():
     for size, images in (("small", 6_493), ("medium", 13_377), ("large", 19_777)):
         counts = CARDS["vehicleid"].expected(size)
         assert counts["query_images"] + counts["gallery_images"] == images and counts["train_images"] == 113_346
+    text = {name: [sum(CARDS[name].counts.get(f"{split}_{what}", 0) for split in CARDS[name].splits)
+                   for what in ("images", "identities", "sentences")] for name in BY_SENTENCE}
+    assert text == {"cuhk_pedes": [40_206, 13_003, 80_440], "icfg_pedes": [54_522, 4_102, 54_522],
+                    "rstpreid": [20_505, 4_101, 41_010]}  # the papers' totals
     for boxes in ("detected", "labeled"):  # 767 and 700 people
         assert CARDS["cuhk03_np"].expected(boxes)["train_images"] in (7_365, 7_368)
 
@@ -80,10 +87,12 @@ def test_every_card_has_an_option_that_agrees_with_it(root, name):
     assert (chosen.card, chosen.reader) == (name, card.reader)
     assert params.prompts.after == f"{card.kind}."
     assert not chosen.acknowledge_withdrawn and not chosen.drop_distractors
-    assert chosen.interpolation_train == "bicubic"
-    assert chosen.interpolation_test == ("bilinear" if card.published else "bicubic")
+    assert chosen.test_records == 0 and chosen.drop_pids == []
+    ways = ("bilinear", "bicubic") if name in BY_SENTENCE else ("bicubic", "bilinear" if card.published else "bicubic")
+    assert (chosen.interpolation_train, chosen.interpolation_test) == ways
     if card.published:
-        assert (chosen.height, chosen.width) == ((256, 256) if card.kind == "vehicle" else (256, 128))
+        size = (224, 224) if name in BY_SENTENCE else (256, 256) if card.kind == "vehicle" else (256, 128)
+        assert (chosen.height, chosen.width) == size
     assert params.render.enabled == (name == "streetfolk")
 
 
@@ -157,7 +166,7 @@ def test_a_test_only_set_is_prepared_and_occluded(tmp_path, name):
     config = Occlude(library=str(draw_library(tmp_path / "library")), masking_ratios=[0.2], people_ratios=[0.3])
     occluded = make_occluded(config, tmp_path / "prepared", tmp_path / "occluded", 1)
     suites = json.loads((tmp_path / "occluded/suites.json").read_text())
-    assert suites["train"] == {} and suites["val"] == [] and len(suites["test"]) == 3
+    assert suites["train"] == {} and suites["val"] == [] and len(suites["test"]) == 4
     assert not any(key.startswith(("train", "val")) for key in occluded)
     assert len(OccludedSet.open(tmp_path / "occluded/test/ogor").rows) == metrics["query_images"]
     with pytest.raises(ReanchorError, match=f"{name} has no training split, so nothing can be trained on it"):

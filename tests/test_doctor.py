@@ -1,6 +1,5 @@
 """The doctor: every message, on miniatures with small cards."""
 
-import dataclasses
 import shutil
 
 import pytest
@@ -9,23 +8,9 @@ from layout_factory import LAYOUTS, cuhk03_np, duke, fill, msmt17, p_dukemtmc, p
 
 from reanchor.cli import main
 from reanchor.data.cards import CARDS
-from reanchor.data.readers import read_dataset
-from reanchor.data.statistics import files_found
 from reanchor.doctor import diagnose
 
-IMAGES = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")
-
-
-@pytest.fixture
-def small(monkeypatch):
-    """Give a card the counts of a miniature in place of the published ones."""
-    def shrink(name, root, keys=IMAGES, **more):
-        card = CARDS[name]
-        found = files_found(read_dataset(card.reader, root, 0, junk=card.junk, distractors=card.distractors))
-        counts = {key: found[key] for key in keys if found[key]} | more
-        monkeypatch.setitem(CARDS, name, dataclasses.replace(card, counts=counts, variants={}))
-        return CARDS[name]
-    return shrink
+IMAGES = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")  # as `small` counts
 
 
 def only(card, root, **more):

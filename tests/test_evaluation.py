@@ -143,7 +143,7 @@ def test_sample_queries_spread_over_identities():
 
 
 def test_methods_come_in_the_configured_order(tmp_path):
-    factories = method_factories(["histogram", "saga"], tmp_path, "cpu")
+    factories = method_factories(Evaluate(methods=["histogram", "saga"]), tmp_path, "cpu")
     assert list(factories) == ["histogram", "saga"]
 
 

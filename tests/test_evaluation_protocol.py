@@ -18,6 +18,7 @@ from reanchor.evaluation.distance import block_distance
 from reanchor.evaluation.draws import gallery_draws, lost_queries, query_pids
 from reanchor.evaluation.embedder import Embedding
 from reanchor.evaluation.evaluate import evaluate
+from reanchor.evaluation.extras import test_time_extras as told_extras
 from reanchor.evaluation.memory import KEYS, MB, plan_memory
 from reanchor.evaluation.nfc import centralise
 from reanchor.evaluation.ranker import Ranker, Side
@@ -271,3 +272,9 @@ def test_all_queries_lost_stops_before_anything_is_embedded():
     with pytest.raises(ReanchorError, match=r"none of the 12 queries .* evaluate.camera_rule=none, with which 12"):
         evaluate(Evaluate(camera_rule="market"), study, {"clip_reid": lambda: loaded.append(1)}, None, print)
     assert not loaded
+
+
+def test_every_extra_is_told_and_nothing_else():
+    assert told_extras(Evaluate()) == "none"
+    told = told_extras(Evaluate(flip=True, nfc=Nfc(enabled=True)))
+    assert "whole-nfc: neighbour feature centralisation" in told and told.endswith("an image and its mirror image")

@@ -53,11 +53,14 @@ def test_the_replay_equals_torchs_attention_with_a_mask(blocks, training):
     encoder, images, weights = tiny_clip().image_encoder().train(training), draw(3, 3, 64, 32), uniform(3, TOKENS)
     want = slow_replay(encoder, images, weights, 0.1, blocks)
     got = replay(encoder, images, weights, eps=0.1, blocks=blocks)
-    for name, value in (("before_last", got.before_last), ("all", got.last), ("projected", got.projected)):
-        assert_close(value, want[name], atol=1e-5, rtol=1e-4)
-    plain = encoder(images)
+    tapped = replay(encoder, images, weights, taps=(encoder.depth,), eps=0.1, blocks=blocks)
+    everything = encoder.visual.ln_post(tapped.taps[encoder.depth])
+    for one, value in ((want["before_last"], got.before_last), (want["projected"], got.projected),
+                       (want["projected"], tapped.projected), (want["all"], everything)):
+        assert_close(value, one, atol=1e-5, rtol=1e-4)
+    plain = encoder(images, taps=(encoder.depth,))
     assert (got.cls - plain.cls).abs().max() > 1e-3
-    assert_close(got.last[:, 1:], plain.last[:, 1:], atol=1e-5, rtol=1e-4)
+    assert_close(everything[:, 1:], encoder.visual.ln_post(plain.taps[encoder.depth])[:, 1:], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("blocks", [0, 1])

@@ -18,6 +18,7 @@ from reanchor.clipreid.model import ReidModel, retrieval_feature
 from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.store import save_reid
 from reanchor.config import Params, from_mapping
+from reanchor.config.sections import Evaluate
 from reanchor.data import prepare
 from reanchor.embedding import load_embedder
 from reanchor.errors import ReanchorError
@@ -114,7 +115,7 @@ def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
 
 def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
     train_gate(params(), root, root / "models/gate", Curve())
-    embedder = method_factories(["gated"], root / "models", "cpu")["gated"]()
+    embedder = method_factories(Evaluate(methods=["gated"]), root / "models", "cpu")["gated"]()
     assert (embedder.name, embedder.grid, embedder.patch, embedder.stride) == ("gated", (6, 3), 16, 16)
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
     got = embedder.embed(images, np.array([1, 4, 6]))
@@ -164,6 +165,23 @@ def test_an_interrupted_stage_ends_with_the_same_weights(root):
     got = load_file(root / "models/gate/weights.safetensors")
     assert want.keys() == got.keys() and all(torch.equal(want[name], got[name]) for name in want)
     assert again.rows == whole.rows
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_shared_gate_is_trained_after_stage_2_or_with_it(root, trained):
+    curve = Curve()
+    settings = params(source="shared", shared_blocks=[1, 2], trained=trained)
+    figures = train_gate(settings, root, root / "models/gate", curve)
+    tuned = load_file(root / "models/finetune/baseline/weights.safetensors")
+    got = load_file(root / "models/gate/weights.safetensors")
+    name = "visual.transformer.resblocks.0.mlp.c_fc.weight"
+    assert torch.equal(got[f"encoder.network.trunk.{name}"], tuned[f"encoder.{name}"]) == (not trained)
+    assert ("visibility" in curve.rows[-1][1]) == trained and ("visibility_loss" in curve.rows[-1][1]) != trained
+    assert {"auc_stranger_people-0.40", "plain_mAP_whole", "gated_mAP_whole", "exact_mAP_ogor"} <= set(figures)
+    embedder = load_embedder(root / "models/gate")
+    images = np.random.default_rng(0).integers(0, 256, (2, 96, 48, 3), dtype=np.uint8)
+    weights = embedder.embed(images, np.ones(2, int)).token_weights
+    assert_close(weights.sum(1), np.ones(2, np.float32))
 
 
 def test_the_control_needs_no_network(root):
@@ -238,12 +256,14 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
 
 @pytest.mark.parametrize(("settings", "parts"), [
     ({"gate": {"eps": 0.0}}, ["gate.eps", "0.0", "at least 1e-06"]),
-    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, ones"]),
+    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, shared, ones"]),
     ({"gate": {"model": "saga"}}, ["gate.model", "'saga'", "clip_reid, baseline"]),
     ({"gate": {"behind_share": 1.5}}, ["gate.behind_share", "1.5", "at most 1.0"]),
     ({"gate": {"masking": 0, "ogor": 0, "people": 0}}, ["gate.masking", "at least one of the three"]),
     ({"gate": {"train": True, "blocks": 7}}, ["gate.blocks", "7", "at most 6"]),
     ({"gate": {"train": True, "network_blocks": 7}}, ["gate.network_blocks", "7", "at most 6"]),
+    ({"gate": {"shared_blocks": [4, 2]}}, ["gate.shared_blocks", "[4, 2]", "ascending"]),
+    ({"gate": {"train": True, "source": "shared", "shared_blocks": [7]}}, ["gate.shared_blocks", "[7]", "1 to 6"]),
     ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
     ({"gate": {"train": True, "model": "baseline"}, "finetune": {"baseline": {"train": False, "i2tce": 0}},
       "evaluate": {"methods": ["gated"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),

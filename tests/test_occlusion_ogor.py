@@ -1,7 +1,9 @@
 """OGor against golden values of the authors' code and the properties of Algorithm 1."""
 
+import dataclasses
 import json
 import math
+import random
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,17 @@ import pytest
 
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.draws import generator, image_seed
+from reanchor.occlusion.image import OBJECT
 from reanchor.occlusion.library import PLACEMENT, Cutout
-from reanchor.occlusion.ogor import occlude, occluder_size, paste_cutout, place
+from reanchor.occlusion.ogor import (
+    RELEASED,
+    draw_released,
+    occlude,
+    occluder_size,
+    paste_cutout,
+    place,
+    place_released,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 H, W = 64, 32
@@ -39,17 +50,87 @@ def runs(library=LIBRARY, count=200, **options):
     return [occlude(image, person, library, seed, **options) for seed in seeds]
 
 
-def test_box_sizes_equal_the_golden_ones():
-    rows = json.loads((GOLDEN / "ogor_sizes.json").read_text())["rows"]
-    sizes = [list(occluder_size(ratio * width * height, tall / wide))
-             for ratio, width, height, wide, tall, *_ in rows]
-    assert sizes == [row[-2:] for row in rows]
+BOXES = json.loads((GOLDEN / "ogor_boxes.json").read_text())
+SEEDED = BOXES["seeded_64x128"]["rows"]
+
+
+def released_box(kind, occluder, frame):
+    """(width, height, left, top) of a cut-out (w, h) in an image (W, H)."""
+    size = occluder_size(RELEASED[kind][0] * frame[0] * frame[1], occluder[1] / occluder[0])
+    return [*size, *place_released(kind, size, frame)]
+
+
+def test_released_boxes_equal_the_golden_ones():
+    assert {kind: ratio for kind, (ratio, _) in RELEASED.items()} == BOXES["area_ratio"]
+    boxes = [released_box(kind, (wide, tall), (width, height))
+             for kind, _, width, height, wide, tall, *_ in BOXES["rows"]]
+    assert len(boxes) == 240
+    assert boxes == [row[-4:] for row in BOXES["rows"]]
+    outside = sum(left < 0 or top < 0 or left + w > row[2] or top + h > row[3]
+                  for row, (w, h, left, top) in zip(BOXES["rows"], boxes, strict=True))
+    assert outside == BOXES["outside_or_larger"] == 81
+
+
+class Standard:
+    """Python's own generator, which the authors' code draws from, in the place of NumPy's."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+
+    def integers(self, count):
+        return self.random.randrange(count)
+
+
+@pytest.mark.parametrize("row", SEEDED, ids=lambda row: f"seed{row[0]}")
+def test_released_draws_equal_the_golden_ones(row):
+    seed, kind, index, *box = row
+    sizes = {(name, number): (wide, tall) for name, number, _, _, wide, tall, *_ in BOXES["rows"]}
+    library = [Cutout(f"{name}{number}.png", name, PLACEMENT[name], np.zeros((tall, wide, 4), np.uint8))
+               for (name, number), (wide, tall) in sorted(sizes.items())]
+    drawn = draw_released(library, Standard(seed))
+    assert drawn.name == f"{kind}{index}.png"
+    assert released_box(kind, sizes[kind, index], (64, 128)) == box
+
+
+def test_released_occluders_are_clipped_and_labelled():
+    results = runs([*LIBRARY, cutout("chair", 40, 80), cutout("bag", 90, 20)], 300, variant="ogor-released")
+    kinds = [result.occluder_class for result in results]
+    assert min(kinds.count(kind) for kind in set(kinds)) > 20 and len(set(kinds)) == 7
+    for result in results:
+        x0, y0, x1, y1 = result.box
+        assert result.requested_ratio == RELEASED[result.occluder_class][0]
+        assert 0 <= x0 < x1 <= W and 0 <= y0 < y1 <= H
+        assert (result.mask == OBJECT)[y0:y1, x0:x1].all()
+        assert (result.mask == OBJECT).sum() == (x1 - x0) * (y1 - y0) == result.area_ratio * H * W
+        if result.occluder_class == "bag":
+            assert (x0, y1) == (0, H // 2)
+        if result.occluder_class == "pedestrian":
+            assert (x1, y1) == (W, H)
+    chairs = [result.box for result in results if result.occluder_class == "chair"]
+    width, height = occluder_size(0.65 * H * W, 0.5)
+    assert width > W and set(chairs) == {(0, H - height, W, H)}
+
+
+def test_released_classes_are_drawn_evenly_whatever_their_number_of_cutouts():
+    library = [cutout("car", 10, 10)] * 9 + [cutout("bag", 10, 10)]
+    rng = generator(0)
+    drawn = [draw_released(library, rng).kind for _ in range(400)]
+    assert 160 < drawn.count("bag") < 240
+
+
+def test_released_knows_its_own_classes_only():
+    library = [cutout("car", 10, 10), dataclasses.replace(cutout("car", 10, 10), kind="sofa")]
+    with pytest.raises(ReanchorError, match=r"class 'sofa' has no area ratio in ogor-released.*ogor-paper") as caught:
+        draw_released(library, generator(0))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["bench", "pedestrian", "umbrella", "bag", "suitcase"])
 def test_pasted_pixels_equal_the_golden_ones(kind):
     golden = np.load(GOLDEN / "ogor_pixels.npz")
     width, height, left, top = map(int, golden[f"box_{kind}"])
+    (tall, wide), frame = golden["occluder"].shape[:2], golden["holistic"].shape[1::-1]
+    assert released_box(kind, (wide, tall), frame) == [width, height, left, top]
     image, covered = paste_cutout(golden["holistic"], golden["occluder"], left, top, width, height)
     difference = np.abs(image.astype(int) - golden[f"out_{kind}"])
     assert difference.max() <= (0 if PIL.__version__ == str(golden["pillow"]) else 2)
@@ -151,3 +232,10 @@ def test_library_that_never_fits_is_an_error():
     image, person = photograph()
     with pytest.raises(ReanchorError, match="none of 1 cut-outs fitted a 32x64 image"):
         occlude(image, person, [cutout("car", 2, 60)], 0)
+
+
+@pytest.mark.parametrize("variant", ["ogor-paper", "ogor-released"])
+def test_cutout_larger_than_the_image_is_scaled(variant):
+    image, person = photograph()
+    result = occlude(image, person, [cutout("card", 20 * H, 15 * W)], 0, variant=variant)
+    assert 0.09 < result.area_ratio < 0.61

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from occlusion_factory import SPLITS, H, W, draw_library, entries, write_prepared
 from PIL import Image
 
 from reanchor.config.sections import Occlude
@@ -12,42 +13,7 @@ from reanchor.data import ImageStore, Manifest, write_store
 from reanchor.errors import ReanchorError
 from reanchor.occlusion import OccludedSet, make_occluded
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.people import silhouette
 from reanchor.occlusion.plan import suite_name, training_rows
-
-H, W = 32, 16
-SPLITS = {"train": range(1, 9), "val": range(20, 23), "query": range(30, 34), "gallery": range(30, 34)}
-
-
-def entries():
-    """(split, pid, camid, name): 5 images of each identity in three cameras, the second camera twice."""
-    return [(split, pid, camid, f"{split}/{pid:04d}_c{camid}_{index}") for split, pids in SPLITS.items()
-            for pid in pids for index, camid in enumerate((1, 2, 2, 3, 3))]
-
-
-def write_prepared(folder, rows, with_masks=True):
-    folder.mkdir()
-    count, names = len(rows), [name for *_, name in rows]
-    Manifest(image_id=names, path=[f"{name}.jpg" for name in names], pid=np.array([row[1] for row in rows]),
-             camid=np.array([row[2] for row in rows], np.int32), split=np.array([row[0] for row in rows]),
-             viewid=np.zeros(count, np.int32), width=np.full(count, W, np.int32),
-             height=np.full(count, H, np.int32), captions=[[] for _ in rows],
-             checksum=["" for _ in rows]).write(folder / "manifest.parquet")
-    person = silhouette(H, W)
-    images = np.stack([generator(len(name) * 1000 + row[1]).integers(0, 255, (H, W, 3), np.uint8)
-                       for row, name in zip(rows, names, strict=True)])
-    masks = np.stack([person * np.uint8(4)] * count)
-    write_store(folder / "images.arrow", images, masks if with_masks else None)
-    return folder
-
-
-def draw_library(folder):
-    folder.mkdir()
-    for name, size in (("kite1", (10, 12)), ("post1", (8, 6)), ("car1", (20, 14)), ("pedestrian1", (8, 20))):
-        picture = Image.new("RGBA", (size[0] + 4, size[1] + 4))
-        picture.paste((len(name) * 20, 90, 10, 255), (2, 2, size[0] + 2, size[1] + 2))
-        picture.save(folder / f"{name}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +43,14 @@ def files(folder):
 def test_folder_holds_every_set(made):
     out, metrics = made
     suites = json.loads((out / "suites.json").read_text())
-    names = ["ogor", "masking-0.10", "masking-0.20", "people-0.30"]
+    names = ["ogor", "gallery-ogor", "masking-0.10", "masking-0.20", "people-0.30"]
     assert [entry["name"] for entry in suites["val"]] == [entry["name"] for entry in suites["test"]] == names
-    assert [entry["ratio"] for entry in suites["test"]] == [None, 0.1, 0.2, 0.3]
-    assert {entry["count"] for entry in suites["val"]} == {9}  # one query per identity and camera
-    assert {entry["count"] for entry in suites["test"]} == {20}
+    assert [entry["ratio"] for entry in suites["test"]] == [None, None, 0.1, 0.2, 0.3]
+    assert [entry["side"] for entry in suites["test"]] == ["query", "gallery", *["query"] * 3]
+    assert [entry["count"] for entry in suites["val"]] == [9, 4, 9, 9, 9]  # one query per identity and camera
+    assert [entry["count"] for entry in suites["test"]] == [20, 6, 20, 20, 20]  # 0.3 of 20 gallery images
     assert suites["train"]["count"] == metrics["train.count"] == 12  # 0.3 of 40
-    assert metrics["images"] == 12 + 4 * 9 + 4 * 20
+    assert metrics["images"] == 12 + 4 * 9 + 4 * 20 + 4 + 6
     assert metrics["test.masking-0.20.area_ratio"] == round(0.2 * H * W) / (H * W)
     assert suites["mask_source"] == "labels"
     assert len(json.loads((out / "library/index.json").read_text())) == metrics["cutouts"] == 4
@@ -96,7 +63,7 @@ def test_sets_record_what_happened_to_every_row(made, workspace):
     manifest = Manifest.read(workspace / "prepared/manifest.parquet")
     store = ImageStore.open(workspace / "prepared/images.arrow")
     labels = {"ogor": 2, "masking": 2, "people": 3}
-    for name in ("train", "val/ogor", "test/masking-0.10", "test/people-0.30"):
+    for name in ("train", "val/ogor", "val/gallery-ogor", "test/gallery-ogor", "test/masking-0.10", "test/people-0.30"):
         copies = OccludedSet.open(out / name)
         for index, entry in enumerate(copies.table.to_pylist()):
             row = entry["row"]
@@ -109,7 +76,7 @@ def test_sets_record_what_happened_to_every_row(made, workspace):
             changed = (copies.images[index] != store.images[row]).any(-1)
             changed[entry["y0"]:entry["y1"], entry["x0"]:entry["x1"]] = False
             assert not changed.any()
-        splits = {"train": "train", "val": "val", "test": "query"}
+        splits = {"train": "train", "val": "val", "test": "gallery" if "gallery" in name else "query"}
         assert set(manifest.split[copies.rows]) == {splits[name.split("/")[0]]}
         assert (np.diff(copies.rows) > 0).all()
 
@@ -126,14 +93,14 @@ def test_strangers_come_from_the_gallery_or_the_validation_identities(made):
 def test_training_share_is_even_over_identities_and_prefers_other_cameras(workspace):
     manifest = Manifest.read(workspace / "prepared/manifest.parquet")
     for share in (0.0, 0.3, 0.5, 1.0):
-        chosen = training_rows(manifest, share, 0)
+        chosen = training_rows(manifest, Occlude(train_share=share))
         assert len(chosen) == round(share * 40)
         counts = np.bincount(manifest.pid[chosen], minlength=9)[1:]
         assert counts.max() - counts.min() <= 1
-    chosen = training_rows(manifest, 0.6, 0)  # three of five images: one of each camera
+    chosen = training_rows(manifest, Occlude(train_share=0.6))  # three of five images: one of each camera
     for pid in SPLITS["train"]:
         assert sorted(manifest.camid[row] for row in chosen if manifest.pid[row] == pid) == [1, 2, 3]
-    assert not np.array_equal(training_rows(manifest, 0.3, 0), training_rows(manifest, 0.3, 1))
+    assert not np.array_equal(*(training_rows(manifest, Occlude(seed=seed)) for seed in (0, 1)))
 
 
 def test_any_number_of_processes_gives_the_same_bytes(made, workspace):
@@ -147,7 +114,7 @@ def test_copies_do_not_depend_on_the_order_of_rows(made, workspace):
     generator(0).shuffle(rows)
     write_prepared(workspace / "shuffled", rows)
     make_occluded(settings(workspace), workspace / "shuffled", workspace / "other", 1)
-    for name in ("train", "test/ogor", "test/people-0.30"):
+    for name in ("train", "test/ogor", "test/gallery-ogor", "test/people-0.30"):
         one, two = OccludedSet.open(made[0] / name), OccludedSet.open(workspace / "other" / name)
         order = {image_id: index for index, image_id in enumerate(two.table["image_id"].to_pylist())}
         match = [order[image_id] for image_id in one.table["image_id"].to_pylist()]

@@ -252,6 +252,7 @@ def test_a_comparison_averages_over_seeds():
     def shown(name, value):
         metrics = {
             "reports/evaluate/metrics.json": {"data": {"saga/whole/mAP": value}},
+            "reports/search/metrics.json": {"data": {"mgcc/whole/R1": value + 10, "seconds": 2.0}},
             "reports/saga/metrics.json": {"data": {"seconds": 3.0}},
         }
         return {"name": name, "revs": [{"data": {"metrics": metrics}}]}
@@ -265,8 +266,21 @@ def test_a_comparison_averages_over_seeds():
         ]
     )
     assert summarise(metrics, names) == [
-        {"method": "saga", "metric": "saga/whole/mAP", "mean": 52.0, "seeds": 2, "deviation": 2.8284}
+        {"method": "saga", "metric": "saga/whole/mAP", "mean": 52.0, "seeds": 2, "deviation": 2.8284},
+        {"method": "saga", "metric": "search/mgcc/whole/R1", "mean": 62.0, "seeds": 2, "deviation": 2.8284},
     ]
+
+
+def test_both_judging_stages_have_a_results_table(tmp_path):
+    from pipelines.artifacts import metric_rows, result_rows
+
+    for stage, figures in (("evaluate", {"saga/whole/mAP": 51.5, "saga/lead_slope_people/mAP": 1.0}),
+                           ("search", {"mgcc/whole/R1": 60.0, "mgcc/gallery-ogor/R1": 50.0, "mgcc/whole/mAP": 40.0})):
+        (tmp_path / "reports" / stage).mkdir(parents=True)
+        (tmp_path / "reports" / stage / "metrics.json").write_text(json.dumps(figures))
+    rows = metric_rows(tmp_path)
+    assert result_rows(rows) == [{"method": "saga", "whole": 51.5}]
+    assert result_rows(rows, "search", "R1") == [{"method": "mgcc", "gallery-ogor": 50.0, "whole": 60.0}]
 
 
 @pytest.mark.parametrize("module", ["flow", "compare", "serve"])

@@ -66,8 +66,8 @@ def test_page_holds_every_part(workspace, page):
     ):
         assert f">{title}</h2>" in page
     assert (
-        page.count('class="chart"') == 2 + 2 + 5 * 2
-    )  # accuracy, lead, losses and validation of five models
+        page.count('class="chart"') == 2 + 2 + 5 * 2 + 2 * 2 * 2
+    )  # accuracy, lead, losses and validation of five models; weights and preferences of two methods and kinds
     assert 'alt="Prepared images"' in page and 'alt="Occluded copies"' in page
     assert metrics["pictures"] == page.count("<img ")
     assert "ab" * 32 in page  # the suites' hashes
@@ -134,7 +134,7 @@ def test_browser_shows_every_picture(workspace, page, tmp_path):
     )
     title = re.search(r"<title>(.*?)</title>", done.stdout)
     assert title, done.stderr[-2000:]
-    assert title[1] == f"checked {page.count('<img ')} pictures, 0 broken, 14 charts, wide false"
+    assert title[1] == f"checked {page.count('<img ')} pictures, 0 broken, 22 charts, wide false"
 
 
 def test_text_table_fits_and_agrees(workspace):

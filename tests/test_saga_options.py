@@ -12,12 +12,12 @@ from torch.testing import assert_close
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
 from reanchor.config.sections import Saga
 from reanchor.embedding import load_embedder
-from reanchor.embedding.flip import FlipAveraged
+from reanchor.embedding.flip import FlipAveraged, FlipBeside
 from reanchor.embedding.saga import save_saga
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.saga.batch import TokenBatch, tapped_blocks, token_batch
-from reanchor.saga.build import build_head
+from reanchor.saga.build import build_head, check_anchors
 from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
 from reanchor.saga.frozen import generic_phrases
 from reanchor.saga.head import SagaHead
@@ -152,6 +152,12 @@ def test_flip_averaging_does_not_tell_an_image_from_its_mirror_image(tmp_path):
     assert np.allclose(got.features, both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-6)
     both = plain.embed(IMAGES, camids).variants["refined"] + plain.embed(IMAGES[:, :, ::-1], camids).variants["refined"]
     assert np.allclose(got.variants["refined"], both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-6)
+    beside = FlipBeside(load_embedder(tmp_path, saga_features=["concat", "anchors"])).embed(IMAGES, camids)
+    assert list(beside.rows("saga")) == ["saga", "saga_refined", "saga_concat", "saga_anchors", "saga_flip"]
+    assert np.array_equal(beside.features, plain.embed(IMAGES, camids).features)
+    assert np.allclose(beside.variants["flip"], got.features, atol=1e-6)
+    concatenated = load_embedder(tmp_path, variant="concat").embed(IMAGES, camids).features
+    assert np.allclose(beside.variants["concat"], concatenated, atol=1e-6)
     assert flipped.preprocessing == plain.preprocessing
     assert (flipped.name, flipped.grid, flipped.patch, flipped.stride) == ("saga_flip", (4, 2), 16, 16)
 
@@ -166,3 +172,10 @@ def test_flip_averaging_takes_a_method_without_tokens():
 
     got = FlipAveraged(Brightness()).embed(IMAGES, np.ones(6, np.int64))
     assert got.token_weights is None and np.allclose(np.linalg.norm(got.features, axis=1), 1)
+
+
+def test_texts_of_body_parts_are_refused_for_vehicles():
+    with pytest.raises(ReanchorError, match=r"saga.anchors: got 'text', .* shows vehicles; allowed: free"):
+        check_anchors(Saga(), "vehicle")
+    check_anchors(Saga(anchors="free"), "vehicle")
+    check_anchors(Saga(), "person")

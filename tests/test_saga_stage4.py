@@ -45,7 +45,7 @@ def test_the_loss_is_stage_3s_and_a_tenth_of_stage_2s():
     got = stage4_losses(head, reid, text, pixels(), LABELS, SIDES, CAMERAS, TEXTS, CONFIG)
     encoded = reid.encode(pixels(), SIDES, (2,))
     third = stage3_losses(head(TokenBatch(encoded.taps[2][:, 1:]), head.anchors(text)), LABELS, head, CONFIG)
-    second = stage2_cls_losses(reid.classifier(reid.neck(encoded.last[:, 0])), encoded.last[:, 0], encoded.projected,
+    second = stage2_cls_losses(reid.classifier(reid.neck(encoded.cls)), encoded.cls, encoded.projected,
                                TEXTS, LABELS, CONFIG)
     assert got["loss"].item() == pytest.approx((third["loss"] + 0.1 * second["loss"]).item(), rel=1e-5)
     assert got["id"].item() == pytest.approx(third["id"].item(), rel=1e-5)

@@ -10,10 +10,12 @@ from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.clipreid.data import augment
+from reanchor.config import from_mapping
 from reanchor.config.sections import Saga
 from reanchor.errors import ReanchorError
 from reanchor.saga import tokens
 from reanchor.saga.build import build_head
+from reanchor.saga.run import tokens_mark
 from reanchor.saga.tokens import cache_tokens, describe, hash_seed, open_tokens, row_type
 from reanchor.saga.train import saga_job
 from reanchor.training.loop import Trainer
@@ -108,3 +110,21 @@ def test_the_size_is_said_beforehand(tmp_path):
     fresh = source(tmp_path, cache="none")
     said = describe((12936, 4), row_type(fresh, False), tmp_path / "c.npy")
     assert "12936 images x 4 views x 8 tokens x 64 in fp16 = 0.05 GB" in said and "saga.cache=none" in said
+
+
+def test_heads_share_a_cache_as_far_as_their_tokens_are_the_same(tmp_path):
+    for name in ("data/prepared/manifest.parquet", "data/occluded/suites.json",
+                 "models/finetune/clip_reid/weights.safetensors", "models/finetune/clip_reid/model.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+
+    def mark(section: str = "saga", **settings) -> str:
+        return tokens_mark(from_mapping({section: settings}), tmp_path)
+
+    for same in ({"anchors": "free"}, {"refine_layers": 0}, {"text_anchors": 8}, {"lr_a": 0.1}, {"domain": "none"}):
+        assert mark(**same) == mark()
+    others = [mark(**other) for other in ({"seed": 1}, {"views": 3}, {"token_blocks": [4]}, {"draw_block": 8},
+                                          {"domain": "clip"}, {"drop_sie": True})]
+    others += [mark("finetune", **other) for other in ({"erase": 0.1}, {"occluded": 0.1}, {"pad": 1}, {"flip": 0.0})]
+    (tmp_path / "models/finetune/clip_reid/weights.safetensors").write_text("others")
+    assert len({*others, mark()}) == len(others) + 1

@@ -290,3 +290,29 @@ def test_the_evaluation_stage_shares_its_figures_out(workspace):
     run_stage("evaluate", lambda run: {"histogram/whole/mAP": 1.5})
     run_id = tracking.find_run(workspace, "histogram of none")
     assert tracking.connect(workspace).get_run(run_id).data.metrics == {"whole/mAP": 1.5}
+
+
+def test_text_figures_stand_beside_image_figures_in_the_backbones_run(workspace):
+    (workspace / "params.yaml").write_text("{}\n")
+    folders = {"zero_shot": "models/backbone", "tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc"}
+    for value, folder in enumerate(folders.values(), start=1):
+        weights(workspace / folder, float(value))
+    run_stage("evaluate", lambda run: {"zero_shot/whole/mAP": 40.0})
+    figures = {f"{name}/whole/R1": 50.0 + i for i, name in enumerate(folders)} | {"mgcc/gallery-ogor/mAP": 3.5}
+    run_stage("search", lambda run: figures)
+    client = tracking.connect(workspace)
+    found = {name: client.get_run(tracking.find_run(workspace, tracking.weights_sha256(workspace / folder)))
+             for name, folder in folders.items()}
+    assert found["zero_shot"].data.metrics == {"whole/mAP": 40.0, "text/whole/R1": 50.0}
+    assert found["tbps_clip"].data.metrics == {"text/whole/R1": 51.0}
+    assert found["mgcc"].data.metrics == {"text/whole/R1": 52.0, "text/gallery-ogor/mAP": 3.5}
+    assert found["mgcc"].info.run_name == "mgcc"
+    run_stage("search", lambda run: {"skipped": 1})  # no captions: nothing to share out
+
+
+def test_both_judging_stages_know_the_same_folders():
+    from reanchor.evaluation.evaluate import MODELS
+    from reanchor.search.judge import SEARCHERS
+
+    assert {name: f"models/{folder}" for name, folder in SEARCHERS.items()} == tracking.SEARCHERS
+    assert {name: f"models/{folder}" for name, folder in MODELS.items()}.items() <= tracking.METHODS.items()

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.ranking import Labels
-from reanchor.saga.fusion import choose_weights, spread
+from reanchor.saga.features import fuse
+from reanchor.saga.fusion import choose_weights, equal_spreads, spread
+from reanchor.saga.watch import Watch
 from reanchor.training import checkpoint
 from reanchor.validation import Validation
 
@@ -34,6 +37,24 @@ def test_fusion_weights_are_divided_by_each_parts_spread():
     want = np.array([1 / s for s in spreads])
     assert weights == pytest.approx(tuple(want / want.sum()))
     assert spreads[0] > 10 * spreads[1]
+
+
+def test_given_weights_count_as_they_are_or_for_equal_spreads():
+    assert equal_spreads([2.0, 1.0, 1.0], [0.5, 0.25, 1.0]) == pytest.approx((4 / 9, 4 / 9, 1 / 9))
+    generator = torch.Generator().manual_seed(0)
+    parts = [torch.randn(4, 6, generator=generator), 5 + 0.1 * torch.randn(4, 6, generator=generator),
+             torch.randn(4, 3, generator=generator)]
+    watch = Watch(nn.Identity(), None, None, (), view("none"))
+    watch.parts = lambda images, labels: parts
+    given = [2.0, 0.2, 0.05]
+    raw, _ = watch.fusion([1.0], given)
+    assert raw == pytest.approx(tuple(np.array(given) / 2.25))
+    spreads, (equal, figures) = np.array(spread(parts, parts)), watch.fusion([1.0], given, equal=True)
+    want = np.array(given) / spreads
+    assert equal == pytest.approx(tuple(want / want.sum())) and equal != pytest.approx(raw)
+    fused = fuse(parts, list(want)).numpy()
+    scaled = watch.validation.score_features(fused, {"whole": fused})
+    assert figures == {f"fused_{name}": value for name, value in scaled.items()}
 
 
 @pytest.mark.parametrize(("cameras", "wanted", "rule"), [

@@ -266,6 +266,20 @@ def test_a_model_folder_is_verified_and_copied(tmp_path):
     assert (tmp_path / "out/weights.safetensors").read_bytes() == (source / "weights.safetensors").read_bytes()
     assert json.loads((tmp_path / "out/model.json").read_text())["imported"]["source"] == "model"
     assert load_embedder(tmp_path / "out").grid == (4, 2)
+    (tmp_path / "out/prompts.safetensors").write_bytes(b"kept")
+    import_model(Imported(path="out"), tmp_path / "again", tmp_path)  # on to a third study
+    record = json.loads((tmp_path / "again/model.json").read_text())["imported"]
+    assert (record["source"], record["earlier"]["source"]) == ("out", "model")
+    assert (tmp_path / "again/prompts.safetensors").read_bytes() == b"kept"
+
+
+def test_features_behind_necks_that_a_checkpoint_lacks_are_refused(tmp_path):
+    state = {k: v for k, v in golden_checkpoint().items() if not k.startswith("bottleneck_proj")}
+    brought_in(state, tmp_path, sie_coefficient=3.0, **TINY)
+    folder = next(path.parent for path in tmp_path.rglob("model.json"))
+    load_embedder(folder, features=["last"])
+    with pytest.raises(ReanchorError, match=r"got after_neck, but .* was imported without bottleneck_proj; allowed"):
+        load_embedder(folder, features=["after_neck"])
 
 
 @pytest.mark.parametrize(("break_it", "settings", "message"), [

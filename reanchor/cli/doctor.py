@@ -88,6 +88,7 @@ def _overview() -> str:
 
 def _details(card: Card) -> str:
     rules = [f"camera rule {card.camera_rule} (cameras: {_CAMERAS[card.cameras]})"]
+    rules += ["queries are sentences"] * card.by_sentence
     rules += ["pid -1 is junk"] * card.junk + ["pid 0 are distractors"] * card.distractors
     rules += [f"figures average {card.galleries} random galleries"] * (card.galleries > 1)
     lines = [card.title, f"  layout    {card.layout}", f"  kind      {card.kind}",

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import Tensor, nn
 
+from reanchor.clip.block import residual_block
 from reanchor.errors import ReanchorError
 
 
@@ -19,15 +20,11 @@ from reanchor.errors import ReanchorError
 class ImageTokens:
     """What one pass yields."""
 
-    last: Tensor  # [B, 1+T, D] after the last block and ln_post
-    projected: Tensor  # [B, E] the [CLS] of `last` in the joint space
+    cls: Tensor  # [B, D] the [CLS] after the last block and ln_post
+    projected: Tensor  # [B, E] `cls` in the joint space
     before_last: Tensor  # [B, D] the [CLS] after the last block but one, no norm
     taps: dict[int, Tensor] = field(default_factory=dict)  # block (1-indexed) -> [B, 1+T, D], no norm
-
-    @property
-    def cls(self) -> Tensor:
-        """[CLS] after ln_post, [B, D]."""
-        return self.last[:, 0]
+    visibility: Tensor | None = None  # [B, T] logits, where the pass looks for the person too (`reanchor.gate.shared`)
 
     @property
     def features(self) -> dict[str, Tensor]:
@@ -113,10 +110,10 @@ class ImageEncoder(nn.Module):
         visual, x = self.visual, self.start(images, side, keep)
         kept, before_last = {}, x[:, 0]
         for number, block in enumerate(visual.transformer.resblocks, start=1):
-            x = block(x)
+            last = number == self.depth
+            before_last = x[:, 0] if last else before_last
+            x = residual_block(block, x, 1 if last and number not in taps else None)
             if number in taps:
                 kept[number] = x
-            if number == self.depth - 1:
-                before_last = x[:, 0]
-        last = visual.ln_post(x)
-        return ImageTokens(last, last[:, 0] @ visual.proj, before_last, kept)
+        cls = visual.ln_post(x[:, 0])
+        return ImageTokens(cls, cls @ visual.proj, before_last, kept)

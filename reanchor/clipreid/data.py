@@ -29,6 +29,7 @@ class TrainingImages:
     occluded: np.ndarray | None = None  # uint8 [M, H, W, 3]: OGor copies
     occluded_of: np.ndarray | None = None  # int64 [n]: index into `occluded`, -1 where there is none
     interpolation: str = ""  # of the dataset's test images
+    kind: str = ""  # person or vehicle, where the dataset's card says it
 
     @classmethod
     def open(cls, prepared: Path, occluded: Path | None = None) -> "TrainingImages":
@@ -48,7 +49,8 @@ class TrainingImages:
             raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "
                                 "check prepare.root, or lower prepare.validation_share")
         data = cls(store.images, rows, labels, manifest.camid[rows].astype(np.int64),
-                   manifest.viewid[rows].astype(np.int64), interpolation=manifest.interpolation)
+                   manifest.viewid[rows].astype(np.int64), interpolation=manifest.interpolation,
+                   kind=manifest.metadata.get("kind", ""))
         if occluded is not None and (occluded / "train").is_dir():  # absent when occlude.train_share is 0
             copies = OccludedSet.open(occluded / "train")
             place = {int(row): number for number, row in enumerate(copies.rows)}

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.model import ReidModel, Stage2Output
 from reanchor.clipreid.texts import LearnedTexts, Texts
 from reanchor.config.sections import Finetune, LossWeights
 from reanchor.data.sampler import IdentitySampler
@@ -24,7 +24,7 @@ from reanchor.training.schedule import warmup_multistep, warmup_then
 
 
 def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, sides: Tensor | None, weights: LossWeights,
-                  texts: Texts | None, smoothing: float, margin: float, early_triplet: bool = True
+                  texts: Texts | None, smoothing: float, margin: float | None, early_triplet: bool = True
                   ) -> dict[str, Tensor]:
     """Weighted L_id (two heads), L_tri (three features) and the text terms (CLIP-ReID eq. 6 to 9, Table 6).
 
@@ -32,9 +32,15 @@ def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, sides: Tenso
 
     Args:
         sides: rows of the SIE table, [B].
+        margin: of the triplets; None: a soft one.
         early_triplet: whether L_tri is taken before the last block (or layer4) too (Table 9).
     """
-    out = model(images, sides)
+    return stage2_terms(model, model(images, sides), labels, weights, texts, smoothing, margin, early_triplet)
+
+
+def stage2_terms(model: ReidModel, out: Stage2Output, labels: Tensor, weights: LossWeights, texts: Texts | None,
+                 smoothing: float, margin: float | None, early_triplet: bool = True) -> dict[str, Tensor]:
+    """`stage2_losses` of a pass that was made."""
     features = out.features if early_triplet else out.features[1:]
     terms = {
         "id": sum(identity_cross_entropy(score, labels, smoothing) for score in out.scores),
@@ -79,7 +85,7 @@ def optimizer_of(config: Finetune, model: ReidModel, prompts: nn.Parameter | Non
               for rate, members in by_rate.items()]
     if prompts is not None:
         groups.append({"params": [prompts], "lr": config.prompt_lr, "weight_decay": config.weight_decay})
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](groups)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](groups, fused=True)
 
 
 def lr_factor(config: Finetune, epoch: int, step: int, steps: int) -> float:
@@ -102,7 +108,7 @@ def finetune_job(name: str, config: Finetune, weights: LossWeights, model: ReidM
         if model.side is not None:
             sides = model.side.index(data.cameras[chosen], data.views[chosen]).to(device)
         return stage2_losses(model, images.to(device), labels, sides, weights, texts, config.label_smoothing,
-                             config.margin, config.early_triplet)
+                             None if config.soft_margin else config.margin, config.early_triplet)
 
     return Job(name, nn.ModuleList([model, learner]) if learner else model,
                optimizer_of(config, model, learner.context if learner else None), config.epochs, sampler.batches,

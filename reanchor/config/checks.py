@@ -38,10 +38,20 @@ def _data(params: Params) -> Iterator[str]:
     if occlude.ratio_low >= occlude.ratio_high:
         yield (f"occlude.ratio_low: got {occlude.ratio_low}; allowed: less than occlude.ratio_high, "
                f"which is {occlude.ratio_high}")
-    for name in ("masking_ratios", "people_ratios"):
+    for name in ("masking_ratios", "people_ratios", "mixed_ratios"):
         ratios = getattr(occlude, name)
         if len({round(ratio, 2) for ratio in ratios}) < len(ratios):
             yield f"occlude.{name}: got {ratios}; allowed: ratios that differ in their first two decimals"
+    for name in ("masking_shapes", "masking_positions", "people_from", "people_layers", "people_edges", "mixed_with"):
+        values = getattr(occlude, name)
+        if not values or len(set(values)) < len(values):
+            yield f"occlude.{name}: got {values}; allowed: at least one value, each once, the plain one first"
+    if "val" not in occlude.splits and (params.finetune.baseline.train or params.finetune.clip_reid.train):
+        yield (f"occlude.splits: got {occlude.splits} while models are trained; allowed: val among them, since their "
+               "checkpoints are chosen on its OGor queries (or method=zero_shot)")
+    if occlude.sides != "query" and not occlude.gallery_share:
+        yield (f"occlude.gallery_share: got 0 with occlude.sides {occlude.sides!r}; allowed: above 0, the share of the "
+               "gallery that is occluded")
 
 
 def _pretrain(params: Params) -> Iterator[str]:
@@ -65,7 +75,8 @@ def _backbone(params: Params) -> Iterator[str]:
         yield (f"backbone.model: got {backbone.model!r}, backbone.tag: got {backbone.tag!r}; allowed: "
                "both names of a pre-trained open_clip model, as listed by open_clip.list_pretrained()")
     if backbone.source in ("open_clip", "file") and backbone.model.startswith("RN"):
-        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train)):
+        for name, value in (("saga.train", params.saga.train), ("gate.train", params.gate.train),
+                            ("mgcc.train", params.mgcc.train)):
             if value:
                 yield (f"{name}: got true with backbone.model {backbone.model!r}; allowed: false, since a ResNet has "
                        "no patch tokens to read (choose method=clip_reid or method=baseline)")
@@ -151,6 +162,11 @@ def _gate(params: Params) -> Iterator[str]:
         if gate.train and blocks is not None and value > blocks:
             yield (f"gate.{name}: got {value}; allowed: at most {blocks}, the blocks of backbone.source "
                    f"{params.backbone.source!r}")
+    if any(left >= right for left, right in pairwise(gate.shared_blocks)) or not gate.shared_blocks:
+        yield f"gate.shared_blocks: got {gate.shared_blocks}; allowed: ascending blocks, each once, at least one"
+    elif gate.train and gate.source == "shared" and blocks is not None and gate.shared_blocks[-1] > blocks:
+        yield (f"gate.shared_blocks: got {gate.shared_blocks}; allowed: 1 to {blocks}, the blocks of backbone.source "
+               f"{params.backbone.source!r}")
     if not gate.masking + gate.ogor + gate.people:
         yield "gate.masking: got 0 beside gate.ogor 0 and gate.people 0; allowed: at least one of the three above 0"
     if gate.warmup_epochs > gate.epochs:
@@ -180,6 +196,17 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 
 
+def _search(params: Params) -> Iterator[str]:
+    methods = params.search.methods
+    if not methods or len(set(methods)) < len(methods):
+        yield f"search.methods: got {methods}; allowed: at least one method, each once"
+    needed = {"mgcc": params.mgcc, **{name: getattr(params.tbps, name) for name in ("clip_tuned", "sdm", "tbps_clip")}}
+    for method in (method for method in methods if method in needed and not needed[method].train):
+        section = method if method == "mgcc" else f"tbps.{method}"
+        yield (f"search.methods: got {method!r} although its training is switched off; allowed: methods whose `train` "
+               f"is true ({section}.train=true)")
+
+
 def _imported(params: Params) -> Iterator[str]:
     path = params.imported.path
     if not path.strip():
@@ -190,5 +217,15 @@ def _imported(params: Params) -> Iterator[str]:
                "choose method=imported, or add 'imported' to evaluate.methods")
 
 
+def _mgcc(params: Params) -> Iterator[str]:
+    model = params.mgcc.model
+    if not model.granularities or len(set(model.granularities)) < len(model.granularities):
+        yield (f"mgcc.model.granularities: got {model.granularities}; allowed: at least one of image_text, patch_word, "
+               "patch_text and image_word, each once")
+    if model.matrices and model.fusion != "attention":
+        yield (f"mgcc.model.matrices: got true with mgcc.model.fusion {model.fusion!r}; allowed: false, or the fusion "
+               "attention, whose weights they act on")
+
+
 _RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _gate, _evaluation, _imported)
+                                                         _gate, _mgcc, _evaluation, _search, _imported)

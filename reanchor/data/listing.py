@@ -21,9 +21,9 @@ class Entry:
     path: str
     pid: int
     camid: int  # as in the file, 1-based; 0: unknown
-    split: str  # train, query or gallery ("" until `split_by_identity`)
+    split: str  # train, val (where the dataset has its own), query or gallery ("" until `split_by_identity`)
     viewid: int = 0
-    captions: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()  # as listed until `check_captions`, whatever is there
 
     @property
     def image_id(self) -> str:
@@ -41,13 +41,17 @@ class Rejection:
 
 @dataclass
 class Listing:
-    """Everything found under `root`; `junk` holds the paths of images with pid -1."""
+    """Everything found under `root`; `junk` holds the paths of images with pid -1.
+
+    `repeated` counts, by split, lines of a list that name an image of the same identity again.
+    """
 
     name: str
     root: Path
     entries: list[Entry]
     rejections: list[Rejection] = field(default_factory=list)
     junk: list[str] = field(default_factory=list)
+    repeated: dict[str, int] = field(default_factory=dict)
 
     @property
     def masks(self) -> Path | None:
@@ -105,6 +109,20 @@ def _problem(entry: Entry, seen: dict[str, str], junk: bool, distractors: bool) 
 def without_distractors(listing: Listing) -> Listing:
     """The same listing without its pid-0 images."""
     entries = [entry for entry in listing.entries if entry.pid != DISTRACTOR_PID]
+    return dataclasses.replace(listing, entries=entries)
+
+
+def without_pids(listing: Listing, pids: list[int]) -> Listing:
+    """The same listing without the images of these identities.
+
+    Raises:
+        ReanchorError: one of them is not in it.
+    """
+    if absent := sorted(set(pids) - {entry.pid for entry in listing.entries}):
+        raise ReanchorError(f"prepare.drop_pids: got {absent[0]}, but no image of {listing.name!r} has this pid; "
+                            "allowed: pids of the dataset; correct it or leave it out")
+    dropped = set(pids)
+    entries = [entry for entry in listing.entries if entry.pid not in dropped]
     return dataclasses.replace(listing, entries=entries)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from reanchor.config.sections import Prepare
 from reanchor.data.cards import CARDS, Card, require_usable_card
-from reanchor.data.listing import Listing, Rejection, without_distractors
+from reanchor.data.listing import Listing, Rejection, without_distractors, without_pids
 from reanchor.data.manifest import SPLITS, Manifest
 from reanchor.data.quarantine import (
     Checked,
@@ -42,7 +42,7 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
     card = CARDS[config.card]
     require_usable_card(card, config.reader, config.acknowledge_withdrawn)
     listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed, config.test_size,
-                           junk=card.junk, distractors=card.distractors)
+                           junk=card.junk, distractors=card.distractors, test_records=config.test_records)
     has_masks = listing.masks is not None
     with atomic_directory(out) as folder:
         scratch_path = folder / "scratch.raw"
@@ -50,7 +50,7 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
             images, rejections = _examine(listing, scratch, config, card, processes)
             images, manifest = _arrange(images, listing, config, card)
             if config.interpolation_train != config.interpolation_test:
-                held_out = [images[row] for row in manifest.rows("val")]
+                held_out = [images[row] for row in manifest.rows("val") if images[row].entry.split == "train"]
                 decode_again(held_out, listing, scratch, config, processes)
             indices = [image.index for image in images]
             write_store(folder / "images.arrow", (scratch.pixels(index) for index in indices),
@@ -58,7 +58,7 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
         scratch_path.unlink()
         manifest.write(folder / "manifest.parquet")
         write_quarantine(folder / "quarantine.parquet", rejections)
-        statistics = describe(listing, manifest, rejections, card, config.test_size, has_masks)
+        statistics = describe(listing, manifest, rejections, card, config, has_masks)
         write_json(folder / "statistics.json", statistics)
         write_contact_sheet(folder / "contact_sheet.png", manifest, ImageStore.open(folder / "images.arrow"))
     return _metrics(statistics)
@@ -67,24 +67,27 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
 def _examine(listing: Listing, scratch: Scratch, config: Prepare, card: Card, processes: int
              ) -> tuple[list[Checked], list[Rejection]]:
     """(usable images, everything rejected so far or now)."""
-    kept = without_distractors(listing) if config.drop_distractors else listing
+    kept = without_pids(listing, config.drop_pids)
+    kept = without_distractors(kept) if config.drop_distractors else kept
     images, rejections = check_files(kept, scratch, config, processes)
     rejections = listing.rejections + rejections
     if not card.published:
         for drop in (drop_duplicates, drop_one_camera):
             images, dropped = drop(images)
             rejections += dropped
-    require_few(rejections, len(images), config)
-    has_train = any(entry.split == "train" for entry in listing.entries)
-    require_usable(images, rejections, train=has_train or (card.published and not card.test_only))
+    require_few(rejections, images, config)
+    splits = {entry.split for entry in kept.entries}
+    require_usable(images, rejections, train="train" in splits or (card.published and not card.test_only),
+                   val="val" in splits, query="query" in splits)
     return images, rejections
 
 
 def _arrange(images: list[Checked], listing: Listing, config: Prepare, card: Card
              ) -> tuple[list[Checked], Manifest]:
-    """Hold out the validation identities, where any train, and sort by (split, path)."""
+    """Hold out validation identities, where any train and none are the dataset's own; sort by (split, path)."""
     train = [image.entry.pid for image in images if image.entry.split == "train"]
-    held_out = held_out_pids(train, config.validation_share, config.seed) if train else set()
+    own = any(image.entry.split == "val" for image in images)
+    held_out = held_out_pids(train, config.validation_share, config.seed) if train and not own else set()
 
     def split_of(image: Checked) -> str:
         split = image.entry.split

@@ -1,8 +1,9 @@
 """Opens every listed image once, and says which cannot be used and why.
 
 Reasons: unreadable, truncated, oversized, missing, bad_mask, path_escape, duplicate,
-duplicate_across_identities, one_camera; from the readers bad_name, bad_pid, bad_row,
-caption_without_image.
+duplicate_across_identities, one_camera; from the readers bad_name, bad_pid, bad_row, bad_record,
+caption_without_image; of captions (whose images stay) caption_not_text, caption_blank,
+caption_no_letter, caption_too_long.
 """
 
 import os
@@ -20,11 +21,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from reanchor.config.sections import Prepare
+from reanchor.data.captions import REASONS
 from reanchor.data.decode import Rejected, decode_image, decode_mask, inside
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection, printable
 from reanchor.errors import ReanchorError
 
-ORDER = {"train": 0, "query": 1, "gallery": 2}
+ORDER = {"train": 0, "val": 1, "query": 2, "gallery": 3}
 CHUNK = 32  # images per job
 
 
@@ -188,12 +190,20 @@ def _split_off(checked: list[Checked], problems: dict[int, tuple[str, str] | Non
     return kept, bad
 
 
-def require_few(rejections: list[Rejection], kept: int, config: Prepare) -> None:
-    """Stop where the rejected are more than `max_bad_share` of all files.
+def require_few(rejections: list[Rejection], checked: list[Checked], config: Prepare) -> None:
+    """Stop where the rejected are more than `max_bad_share` of all files, or of all captions.
 
     Raises:
         ReanchorError: with the count and the first example of each reason.
     """
+    captions = [rejection for rejection in rejections if rejection.reason in REASONS]
+    files = [rejection for rejection in rejections if rejection.reason not in REASONS]
+    _require_few("files", files, len(checked), config)
+    if captions:
+        _require_few("captions", captions, sum(len(image.entry.captions) for image in checked), config)
+
+
+def _require_few(what: str, rejections: list[Rejection], kept: int, config: Prepare) -> None:
     total = len(rejections) + kept
     if total and len(rejections) / total <= config.max_bad_share:
         return
@@ -201,7 +211,7 @@ def require_few(rejections: list[Rejection], kept: int, config: Prepare) -> None
     counts = Counter(rejection.reason for rejection in rejections)
     words = ", ".join(f"{number} {reason} (such as {_flat(examples[reason])})"
                       for reason, number in counts.most_common())
-    raise ReanchorError(f"prepare.root: {len(rejections)} of {total} files in {config.root!r} are bad, more "
+    raise ReanchorError(f"prepare.root: {len(rejections)} of {total} {what} in {config.root!r} are bad, more "
                         f"than prepare.max_bad_share = {config.max_bad_share}: {words}; put them right, or "
                         "raise prepare.max_bad_share and read quarantine.parquet")
 
@@ -210,10 +220,12 @@ def _flat(rejection: Rejection) -> str:
     return " ".join(f"{rejection.path}: {rejection.detail}".split())
 
 
-def require_usable(checked: list[Checked], rejections: list[Rejection], train: bool = True) -> None:
+def require_usable(checked: list[Checked], rejections: list[Rejection], train: bool = True, val: bool = False,
+                   query: bool = True) -> None:
     """Every split needs images, training and queries two identities, and a query something to find.
 
-    `train` is false for a dataset that has no training split.
+    `train`, `val` and `query` say whether the dataset has these splits; without query images the captions
+    of gallery images are the queries.
 
     Raises:
         ReanchorError: naming the split, and what quarantine took from the dataset.
@@ -221,12 +233,15 @@ def require_usable(checked: list[Checked], rejections: list[Rejection], train: b
     counts = Counter(rejection.reason for rejection in rejections)
     taken = f"; quarantine took {dict(counts)}" if counts else ""
     pids = {split: {image.entry.pid for image in checked if image.entry.split == split} for split in ORDER}
-    for split, minimum in (("train", 2 * train), ("query", 2), ("gallery", 1)):
+    for split, minimum in (("train", 2 * train), ("val", 2 * val), ("query", 2 * query), ("gallery", 2 - query)):
         people = pids[split] - {DISTRACTOR_PID}
         if len(people) < minimum:
             raise ReanchorError(f"prepare.root: split {split} has {len(people)} usable identities, at least "
                                 f"{minimum} are needed{taken}; add images or correct prepare.root")
-    if not pids["query"] & pids["gallery"]:
+    if not query and not any(image.entry.captions for image in checked if image.entry.split == "gallery"):
+        raise ReanchorError("prepare.root: there is no query image, and no gallery image has a caption to search by; "
+                            f"add queries or captions{taken}")
+    if query and not pids["query"] & pids["gallery"]:
         raise ReanchorError("prepare.root: no query identity is in the gallery, so there is nothing to find; "
                             f"check that both name persons alike{taken}")
 

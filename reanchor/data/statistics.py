@@ -4,29 +4,33 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
+from reanchor.config.sections import Prepare
+from reanchor.data.caption_statistics import caption_notes, describe_captions
 from reanchor.data.cards import Card
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection
 from reanchor.data.manifest import SPLITS, Manifest
 
 
-def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: Card, test_size: str,
+def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: Card, config: Prepare,
              has_masks: bool) -> dict:
     """The content of statistics.json."""
     found = files_found(listing)
     unmatched = queries_without_match(manifest, card.camera_rule)
+    captions = describe_captions(manifest)
     return {
         "name": listing.name,
         "found": found,
-        "card": compare(card.expected(variant_of(card, listing, test_size)), found) | {
+        "card": compare(card.expected(variant_of(card, listing, config.test_size)), found) | {
             "name": card.name, "title": card.title, "kind": card.kind, "camera_rule": card.camera_rule,
             "galleries": card.galleries, "source": card.source, "terms": card.terms, "withdrawn": card.withdrawn},
         "splits": {split: _split(manifest, split) for split in SPLITS},
         "quarantined": dict(sorted(Counter(rejection.reason for rejection in rejections).items())),
         "queries_without_match": unmatched,
         "captions": sum(map(len, manifest.captions)),
+        "sentences": captions,
         "masks": has_masks,
         "image_sizes": _sizes(manifest),
-        "notes": _notes(manifest, unmatched, card),
+        "notes": _left_out(config) + _notes(manifest, unmatched, card) + caption_notes(manifest, captions),
     }
 
 
@@ -36,14 +40,18 @@ def variant_of(card: Card, listing: Listing, test_size: str) -> str:
 
 
 def files_found(listing: Listing) -> dict[str, int]:
-    """Counts by file name, before quarantine, in the terms of a card's counts."""
+    """Counts by file name, before quarantine, in the terms of a card's counts.
+
+    Lines of a list that name an image again count as images: published figures are of lines.
+    """
     by_split: dict[str, list[Entry]] = defaultdict(list)
     for entry in listing.entries:
         by_split[entry.split].append(entry)
     counts = {"junk": len(listing.junk), "cameras": len({entry.camid for entry in listing.entries}),
               "distractors": sum(entry.pid == DISTRACTOR_PID for entry in listing.entries)}
-    for split in ("train", "query", "gallery"):
-        counts[f"{split}_images"] = len(by_split[split])
+    for split in ("train", "val", "query", "gallery"):
+        counts[f"{split}_images"] = len(by_split[split]) + listing.repeated.get(split, 0)
+        counts[f"{split}_sentences"] = sum(len(entry.captions) for entry in by_split[split])
         counts[f"{split}_identities"] = len({entry.pid for entry in by_split[split]} - {DISTRACTOR_PID})
     return counts
 
@@ -86,9 +94,23 @@ def _sizes(manifest: Manifest) -> dict[str, list[int]]:
             for name, values in (("width_min_max", manifest.width), ("height_min_max", manifest.height))}
 
 
+def _left_out(config: Prepare) -> list[str]:
+    """Settings that make the data differ from what was distributed."""
+    notes = []
+    if config.drop_pids:
+        pids = sorted(set(config.drop_pids))
+        notes.append(f"prepare.drop_pids leaves out {len(pids)} identities (pids {', '.join(map(str, pids))})")
+    if config.test_records:
+        notes.append(f"prepare.test_records keeps the first {config.test_records:,} test records only: figures are of "
+                     "a smaller gallery than the published split's")
+    return notes
+
+
 def _notes(manifest: Manifest, unmatched: int, card: Card) -> list[str]:
     """What a user should know before they train or evaluate."""
     notes = []
+    if not len(manifest.rows("query")):
+        notes.append("no query images: sentences search the gallery, and evaluation of image queries is skipped")
     if not (len(manifest.rows("train")) or len(manifest.rows("val"))):
         notes.append("no training split: only models trained elsewhere can be judged here")
     if repeated := len(manifest) - len(set(manifest.checksum)):
@@ -100,6 +122,10 @@ def _notes(manifest: Manifest, unmatched: int, card: Card) -> list[str]:
         elsewhere = "" if card.camera_rule == "none" else " from another camera"
         notes.append(f"{unmatched} of {len(manifest.rows('query'))} queries have no gallery image{elsewhere}; "
                      "evaluation leaves them out")
+    both = np.intersect1d(manifest.pid[manifest.rows("train")], manifest.pid[manifest.rows("val")])
+    if len(both):
+        notes.append(f"{len(both)} pids occur in training and in validation (such as {both[0]}): models would be "
+                     "chosen on people they were trained on")
     train = np.isin(manifest.split, ("train", "val"))
     shared = np.intersect1d(manifest.pid[train], manifest.pid[~train])
     if len(shared):

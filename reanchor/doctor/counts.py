@@ -5,8 +5,9 @@ from reanchor.data.listing import Listing
 from reanchor.data.statistics import files_found
 from reanchor.doctor.finding import Finding
 
-IMAGES = ("train_images", "query_images", "gallery_images", "junk", "distractors")
-OTHER = ("train_identities", "query_identities", "gallery_identities", "cameras")
+IMAGES = ("train_images", "val_images", "query_images", "gallery_images", "junk", "distractors")
+OTHER = ("train_identities", "val_identities", "query_identities", "gallery_identities", "cameras")
+SENTENCES = ("train_sentences", "val_sentences", "gallery_sentences")
 
 
 def check_swapped(card: Card, raw: Listing, expected: dict[str, int]) -> list[Finding]:
@@ -24,19 +25,22 @@ def check_swapped(card: Card, raw: Listing, expected: dict[str, int]) -> list[Fi
                     f"{card.title} has {queries:,} queries", f"exchange the names of {query} and {gallery}")]
 
 
-def check_counts(listing: Listing, expected: dict[str, int]) -> list[Finding]:
-    """Findings about images and, where those are as many as they should be, about identities and cameras."""
+def check_counts(card: Card, listing: Listing, expected: dict[str, int]) -> list[Finding]:
+    """Findings about images and, where those are as many as they should be, about identities, cameras, sentences."""
     found = files_found(listing)
     differing = [name for name in IMAGES if found[name] != expected.get(name, found[name])]
     if differing:
-        return [_images_differ(name, found[name], expected[name]) for name in differing]
+        return [_images_differ(card, name, found[name], expected[name]) for name in differing]
     return [Finding(f"{_words(name)}: {found[name]:,} found, {expected[name]:,} published, although the images are as "
-                    "many", "files were renamed or exchanged: unpack the archive again")
-            for name in OTHER if found[name] != expected.get(name, found[name])]
+                    "many", "files were renamed or exchanged: unpack the archive again" if name in OTHER
+                    else f"captions were added or taken out: get {card.records[0]} again")
+            for name in OTHER + SENTENCES if found[name] != expected.get(name, found[name])]
 
 
-def _images_differ(name: str, found: int, expected: int) -> Finding:
+def _images_differ(card: Card, name: str, found: int, expected: int) -> Finding:
     what = f"{_words(name)}: {found:,} found, {expected:,} published"
+    if card.records:  # images are counted by the list
+        return Finding(what, f"the list is not the published one: get {card.records[0]} again")
     if found > expected:
         return Finding(f"{what}, {found - expected:,} too many",
                        "another version, or files of yours among them: unpack the archive into an empty folder")

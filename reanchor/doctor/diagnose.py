@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reanchor.data.captions import check_captions
 from reanchor.data.cards import Card
 from reanchor.data.listing import Listing, Rejection, apply_pid_rules
 from reanchor.data.readers import READERS
@@ -12,6 +13,7 @@ from reanchor.data.statistics import files_found, variant_of
 from reanchor.doctor.counts import check_counts, check_swapped
 from reanchor.doctor.finding import Finding
 from reanchor.doctor.layout import check_layout, counts_agree, look_alikes, wrong_dataset
+from reanchor.doctor.records import check_records, unnamed_images
 from reanchor.errors import ReanchorError
 
 
@@ -39,7 +41,8 @@ def diagnose(card: Card, root: Path, test_size: str = "small") -> Diagnosis:
     except ReanchorError as error:
         names = look_alikes(card, root)
         return Diagnosis([wrong_dataset(card, root, names) if names else _unreadable(error)], notes)
-    listing = apply_pid_rules(raw, card.junk, card.distractors)
+    listing = check_captions(apply_pid_rules(raw, card.junk, card.distractors))
+    notes += unnamed_images(root, listing) if card.records else []
     return Diagnosis(_examine(card, root, raw, listing, test_size), notes, files_found(listing))
 
 
@@ -49,7 +52,9 @@ def _examine(card: Card, root: Path, raw: Listing, listing: Listing, test_size: 
     expected = card.expected(variant_of(card, listing, test_size))
     if swapped := check_swapped(card, raw, expected):
         return swapped
-    return _names(listing) + _absent_files(card, root, listing) + check_counts(listing, expected)
+    if card.records:
+        return check_records(card, root, listing) + check_counts(card, listing, expected)
+    return _names(listing) + _absent_files(card, root, listing) + check_counts(card, listing, expected)
 
 
 def _require_folder(card: Card, root: Path) -> None:
@@ -67,7 +72,10 @@ def _notes(card: Card, root: Path) -> list[str]:
     if card.cameras == "made":
         notes.append("its file names know no camera, nothing is missing: the reader makes two, 1 for the occluded or "
                      "partial images and 2 for the whole ones, so that no camera rule takes a match away")
-    if card.cameras == "none":
+    if card.by_sentence:
+        notes.append("its queries are sentences, which search all test images: no image is a query, no camera rule "
+                     "applies, and evaluation of image queries is skipped")
+    elif card.cameras == "none":
         notes.append(f"it knows no camera: no match is left out, and figures average {card.galleries} random galleries")
     if card.test_only:
         notes.append("it has no training split: judge models trained elsewhere (method=zero_shot trains nothing)")

@@ -9,6 +9,7 @@ from reanchor.data.readers.named import find_root
 from reanchor.data.readers.vehicleid import TEST_LISTS
 from reanchor.data.statistics import files_found, variant_of
 from reanchor.doctor.finding import Finding, many
+from reanchor.doctor.records import check_folder, check_list
 from reanchor.errors import ReanchorError
 
 READABLE = 0.9  # of the files, for a folder to be taken for a dataset
@@ -30,10 +31,18 @@ def check_layout(card: Card, root: Path, test_size: str) -> list[Finding]:
                         f"use prepare.root={root / boxes[0]}")]
     if names := look_alikes(card, root):
         return [wrong_dataset(card, root, names)]
-    if better := next(filter(None, (find_root(root, list(folders)) for folders in card.needs)), None):
+    if better := _find_root(card, root):
         level = "deeper than" if better.resolve().is_relative_to(root.resolve()) else "above"
         return [Finding(f"{card.title} lies {level} {root}, in {better}", f"use prepare.root={better}")]
-    return [_missing_folders(card, root)]
+    return check_folder(card, root) or [_missing_folders(card, root)]
+
+
+def _find_root(card: Card, root: Path) -> Path | None:
+    for files in (card.records, ()):  # several datasets have a folder imgs: the one with the list first
+        found = (find_root(root, list(folders), files) for folders in card.needs)
+        if better := next(filter(None, found), None):
+            return better
+    return None
 
 
 def look_alikes(card: Card, root: Path, exactly: bool = False) -> list[str]:
@@ -92,10 +101,13 @@ def _check_lists(card: Card, root: Path, test_size: str) -> list[Finding]:
     if card.name == "vehicleid":
         lists.append(f"train_test_split/{TEST_LISTS[test_size]}")
     missing = [name for name in lists if not (root / name).is_file()]
-    if not missing:
+    unlisted = check_list(card, root) if card.records else []
+    if not (missing or unlisted):
         return []
     if names := look_alikes(card, root):
         return [wrong_dataset(card, root, names)]
+    if unlisted:
+        return unlisted
     for folder in (root.resolve().parent, *sorted(path for path in root.iterdir() if path.is_dir())):
         if all((folder / Path(name).name).is_file() for name in missing):
             return [Finding(f"{root} has no {', '.join(missing)}, but {folder} has", f"move them into {root}")]

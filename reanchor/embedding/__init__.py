@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reanchor.clip.model import read_model_json
-from reanchor.embedding.flip import FlipAveraged
+from reanchor.embedding.flip import FlipAveraged, FlipBeside
 from reanchor.embedding.gate import GateEmbedder, load_gate
 from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot
 from reanchor.embedding.saga import VARIANTS, SagaEmbedder, load_saga
 from reanchor.errors import ReanchorError
 from reanchor.training.device import choose_device
 
-__all__ = ["VARIANTS", "FlipAveraged", "GateEmbedder", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
+__all__ = ["VARIANTS", "FlipAveraged", "FlipBeside", "GateEmbedder", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
 
 
 def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", features: Sequence[str] = (),
-                  flip: bool = False) -> ReidEmbedder | SagaEmbedder | FlipAveraged:
+                  flip: bool = False, saga_features: Sequence[str] = ()) -> ReidEmbedder | SagaEmbedder | FlipAveraged:
     """The model in `folder`, whatever its kind.
 
     Args:
@@ -26,20 +26,24 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", fea
             "anchors_top2" (of an image's two strongest anchors).
         features: for fine-tuned models, further features of the same pass (`evaluate.features`).
         flip: average with the mirrored image.
+        saga_features: for SAGA, further variants of the same pass (`evaluate.saga_features`).
 
     Raises:
         ReanchorError: when the folder holds no model or the variant is unknown.
     """
     if variant not in VARIANTS:
         raise ReanchorError(f"variant: got '{variant}', allowed are {', '.join(VARIANTS)}")
-    embedder = _load(Path(folder), choose_device(device), variant, features)
+    embedder = _load(Path(folder), choose_device(device), variant, features, saga_features)
     return FlipAveraged(embedder) if flip else embedder
 
 
-def _load(folder: Path, device: str, variant: str, features: Sequence[str]) -> ReidEmbedder | SagaEmbedder:
+def _load(folder: Path, device: str, variant: str, features: Sequence[str], saga_features: Sequence[str]
+          ) -> ReidEmbedder | SagaEmbedder:
     kind = read_model_json(folder)["kind"]
     if kind == "clip":
         return load_zero_shot(folder, device)
     if kind == "gate":
         return load_gate(folder, device)
-    return load_reid(folder, device, features) if kind == "reid" else load_saga(folder, device, variant)
+    if kind == "reid":
+        return load_reid(folder, device, features)
+    return load_saga(folder, device, variant, saga_features)

@@ -13,9 +13,7 @@ class FlipAveraged:
 
     def __init__(self, embedder: Embedder):
         self.embedder, self.name, self.grid = embedder, f"{embedder.name}_flip", embedder.grid
-        for known in ("patch", "stride", "preprocessing"):
-            if hasattr(embedder, known):
-                setattr(self, known, getattr(embedder, known))
+        _take_over(embedder, self)
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """As the embedder's, [B, D]; two passes."""
@@ -30,6 +28,28 @@ class FlipAveraged:
             return None
         back = mirrored.reshape(-1, *self.grid)[:, :, ::-1].reshape(plain.shape)
         return (plain + back) / 2
+
+
+class FlipBeside:
+    """An embedder whose flip-averaged feature stands beside its plain ones, as the variant "flip"."""
+
+    def __init__(self, embedder: Embedder):
+        self.embedder, self.name, self.grid = embedder, embedder.name, embedder.grid
+        _take_over(embedder, self)
+
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """The embedder's own outcome and the normalised sum with the mirror image's feature, [B, D]; two passes."""
+        plain = self.embedder.embed(images, camids, viewids)
+        mirrored = self.embedder.embed(np.ascontiguousarray(images[:, :, ::-1]), camids, viewids)
+        return Embedding(plain.features, plain.token_weights,
+                         plain.variants | {"flip": _unit_sum(plain.features, mirrored.features)})
+
+
+def _take_over(source: Embedder, wrapper: object) -> None:
+    """What some embedders have beyond the protocol's minimum."""
+    for known in ("patch", "stride", "preprocessing", "anchor_attention"):
+        if hasattr(source, known):
+            setattr(wrapper, known, getattr(source, known))
 
 
 def _unit_sum(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.clip.model import Clip, ClipSpec, freeze
+from reanchor.clip.model import Clip, ClipSpec, freeze, read_model_json
 from reanchor.clipreid.model import Encoded, ReidModel, retrieval_feature
 from reanchor.clipreid.store import read_reid
 from reanchor.data.augment import normalise
+from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import Labels
@@ -68,6 +69,23 @@ def load_zero_shot(folder: Path, device: str) -> ReidEmbedder:
 
 
 def load_reid(folder: Path, device: str, variants: Sequence[str] = ()) -> ReidEmbedder:
-    """A fine-tuned model as an embedder."""
+    """A fine-tuned model as an embedder.
+
+    Raises:
+        ReanchorError: "after_neck" is asked of a model that came without its necks.
+    """
     model, spec, name = read_reid(folder)
+    absent = absent_heads(read_model_json(folder)) & {"bottleneck", "bottleneck_proj"}
+    if absent and "after_neck" in variants:
+        raise ReanchorError(f"evaluate.features: got after_neck, but {folder} was imported without "
+                            f"{' and '.join(sorted(absent))}; allowed: the features before the necks")
     return ReidEmbedder(name, model, spec, device, variants)
+
+
+def absent_heads(values: dict) -> set[str]:
+    """Parts that an import, this one or an earlier one, did not find and made anew, by the authors' names."""
+    record, absent = values.get("imported"), set()
+    while record:
+        absent |= {part["group"] for part in record["parts"] if part["outcome"] == "missing"}
+        record = record.get("earlier")
+    return absent

@@ -61,6 +61,13 @@ class SagaEmbedder:
                             for name in (self.variant, *self.variants))
         return Embedding(feature, aggregated.token_weights.cpu().numpy(), dict(zip(self.variants, others, strict=True)))
 
+    @torch.inference_mode()
+    def anchor_attention(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> np.ndarray:
+        """How each text anchor's attention is spread over the patch tokens, float32 [B, K, T]; a row sums to 1."""
+        aggregated, _ = self.aggregated(images, seen_by(camids, viewids))
+        attention = torch.cat(aggregated.attention, dim=2).mT.float()
+        return (attention / attention.sum(2, keepdim=True).clamp(min=1e-12)).cpu().numpy()
+
     def _feature(self, variant: str, aggregated: Aggregated, parts: list[Tensor]) -> Tensor:
         if variant in ("fused", *_ALONE):
             return fuse(parts, list(_ALONE.get(variant, self.weights)))
@@ -90,8 +97,8 @@ def blank_head(shape: dict, width: int, embed: int, identities: int, paths: int)
                     identities, shape["classifiers"], paths, shape["feature_width"])
 
 
-def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
-    """A trained SAGA; see `load_embedder` for `variant`."""
+def load_saga(folder: Path, device: str, variant: str, further: Sequence[str] = ()) -> SagaEmbedder:
+    """A trained SAGA; see `load_embedder` for `variant` and, `further`, its `saga_features`."""
     values = read_model_json(folder)
     spec, blocks = spec_from(values["spec"]), tuple(values["token_blocks"])
     model = blank_model(spec, values["settings"])
@@ -102,4 +109,4 @@ def load_saga(folder: Path, device: str, variant: str) -> SagaEmbedder:
         fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
     name = "saga" if variant == "fused" else f"saga_{variant}"
     return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, tuple(values["fusion"]), variant,
-                        ("refined",) if variant == "fused" else ())
+                        (*(("refined",) if variant == "fused" else ()), *further))

@@ -46,3 +46,13 @@ def slope(ratios_R: np.ndarray, values: np.ndarray) -> np.ndarray:
     centred = np.asarray(ratios_R, np.float64) / 0.1
     centred = centred - centred.mean()
     return values @ (centred / (centred @ centred))
+
+
+def area(ratios_R: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Area under `values` [..., R] over ascending occlusion ratios by trapezoids, divided by the ratios' range: [...].
+
+    In the unit of the values: their mean over that range. Linear in the values, so that resampled leads give resampled
+    differences of areas.
+    """
+    ratios = np.asarray(ratios_R, np.float64)
+    return np.trapezoid(values, ratios, axis=-1) / (ratios[-1] - ratios[0])

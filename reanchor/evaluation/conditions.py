@@ -1,8 +1,10 @@
-"""What is evaluated: one gallery of whole people, and queries under growing occlusion."""
+"""What is evaluated: queries under growing occlusion, and a gallery of whole or partly occluded people."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,26 +12,37 @@ from reanchor.errors import ReanchorError
 from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import CAMERA_RULES, JUNK, Labels
 
+if TYPE_CHECKING:
+    from reanchor.occlusion import OccludedSet, Overlay
+
 DISTRACTOR = 0
+GALLERY, BOTH = "gallery", "both"  # what names of conditions begin with
+SIDES = {"query": ("query",), GALLERY: (GALLERY,), BOTH: ("query", GALLERY, BOTH)}  # judged, by occlude.sides
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A query set. `images[index]` are the pictures; `rows` their rows in the prepared manifest."""
+    """A query set and a gallery. `images[index]` are the queries' pictures; `rows` their manifest rows."""
 
-    name: str  # "whole", "ogor", "masking-0.30", ...
-    kind: str  # whole, ogor, masking, people
+    name: str  # "whole", "ogor", "masking-0.30", "gallery-masking-0.30", "both-masking-0.30", ...
+    kind: str  # the name without its ratio: whole, ogor, masking, people, gallery-masking ...
     ratio: float | None  # occluded share of the image, None where it varies
     images: np.ndarray  # uint8 [N, H, W, 3]
     masks: np.ndarray | None  # uint8 [N, H, W], labels of the occluded sets
     index: np.ndarray  # int64 [Q]
     rows: np.ndarray  # int64 [Q]
     sha256: str = ""
+    gallery: "Overlay | None" = None  # where some of its rows are occluded
+
+    @property
+    def query_set(self) -> str:
+        """Conditions of one query set have the same query features."""
+        return "whole" if self.name.startswith(f"{GALLERY}-") else self.name.removeprefix(f"{BOTH}-")
 
 
 @dataclass(frozen=True)
 class Study:
-    """Everything evaluation reads: the prepared dataset and the occluded copies of its queries."""
+    """Everything evaluation reads: the prepared dataset and the occluded copies of its queries and gallery."""
 
     images: np.ndarray  # uint8 [N, H, W, 3], by manifest row
     labels: Labels  # by manifest row
@@ -42,6 +55,7 @@ class Study:
     card_rule: str = "auto"  # camera rule
     galleries: int = 1  # random galleries that whole-body figures are means over
     interpolation: str = ""  # of the images' resize, where it is known
+    parts: np.ndarray | None = None  # uint8 [N, H, W] body parts by manifest row: `reanchor.evaluation.anchors`
 
     @property
     def whole(self) -> Condition:
@@ -75,8 +89,10 @@ class Study:
 def load_study(prepared: Path, occluded: Path) -> Study:
     """Open the outputs of `prepare` and `occlude`; pictures stay memory-mapped.
 
+    Where sentences are the queries (the gallery has captions) the study may have no query image.
+
     Raises:
-        ReanchorError: when a file is missing or there is no query or gallery.
+        ReanchorError: when a file is missing, or there is no gallery, or neither a query image nor a caption.
     """
     from reanchor.data import ImageStore, Manifest
 
@@ -85,12 +101,15 @@ def load_study(prepared: Path, occluded: Path) -> Study:
     labels = Labels(*(np.asarray(column, np.int64) for column in (manifest.pid, manifest.camid, manifest.viewid)))
     query, gallery = (np.asarray(manifest.rows(split), np.int64) for split in ("query", "gallery"))
     for split, rows in (("query", query), ("gallery", gallery)):
-        if len(rows) == 0:
+        by_sentence = split == "query" and any(manifest.captions[row] for row in gallery)
+        if len(rows) == 0 and not by_sentence:
             raise ReanchorError(f"{prepared}: split {split!r} has no image; evaluation needs at least one, "
                                 "check prepare.root and the folder names in it")
     statistics = json.loads((prepared / "statistics.json").read_text())
-    return Study(store.images, labels, query, gallery, _suites(occluded), statistics["found"]["junk"],
-                 interpolation=manifest.interpolation, **_card(manifest.metadata, prepared / "manifest.parquet"))
+    suites = _suites(occluded, store.images, query)
+    return Study(store.images, labels, query, gallery, suites, statistics["found"]["junk"],
+                 interpolation=manifest.interpolation, parts=store.masks,
+                 **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 
 def _card(metadata: dict[str, str], path: Path) -> dict:
@@ -107,7 +126,12 @@ def _card(metadata: dict[str, str], path: Path) -> dict:
     return found | {"galleries": int(galleries)}
 
 
-def _suites(occluded: Path) -> list[Condition]:
+def _suites(occluded: Path, images: np.ndarray, query_rows: np.ndarray) -> list[Condition]:
+    """The conditions of the sides that `suites.json` names; what stands on one query set follows it at once.
+
+    Raises:
+        ReanchorError: no suites, or one that has changed since it was hashed.
+    """
     from reanchor.occlusion import OccludedSet
 
     index = occluded / "suites.json"
@@ -115,11 +139,39 @@ def _suites(occluded: Path) -> list[Condition]:
         raise ReanchorError(
             f"{index}: no list of occluded suites there; run the occlude stage (dvc repro occlude)"
         )
-    suites = []
-    for entry in json.loads(index.read_text())["test"]:
-        suite = OccludedSet.open(occluded / "test" / entry["name"])
-        suites.append(Condition(entry["name"], entry["kind"], entry.get("ratio"), suite.images, suite.masks,
-                                np.arange(len(suite.rows)), np.asarray(suite.rows, np.int64),
-                                entry.get("sha256", "")))
+    summary = json.loads(index.read_text())
+    entries = {entry["name"]: entry for entry in summary["test"]}
+    sides = SIDES[summary.get("sides", "query")]
+    suites: list[Condition] = []
+    for base in dict.fromkeys(name.removeprefix(f"{GALLERY}-") for name in entries):
+        opened = {}
+        for side, name in (("query", base), (GALLERY, f"{GALLERY}-{base}")):
+            if name in entries and side in sides:
+                copies = OccludedSet.open(occluded / "test" / name, entries[name].get("sha256", ""))
+                opened[side] = entries[name], copies
+        whole = Condition("whole", "whole", 0.0, images, None, query_rows, query_rows)
+        suites += _on_sides(whole, opened, images, sides)
     return suites
 
+
+def _on_sides(whole: Condition, opened: dict[str, tuple[dict, "OccludedSet"]], images: np.ndarray,
+              sides: tuple[str, ...]) -> list[Condition]:
+    """A suite's condition with occluded queries, with an occluded gallery and with both, as far as opened."""
+    from reanchor.occlusion import Overlay
+
+    found: dict[str, Condition] = {}
+    if "query" in opened:
+        entry, copies = opened["query"]
+        found["query"] = Condition(entry["name"], entry.get("series", entry["kind"]), entry.get("ratio"), copies.images,
+                                   copies.masks, np.arange(len(copies.rows)), np.asarray(copies.rows, np.int64),
+                                   entry.get("sha256", ""))
+    if GALLERY in opened:
+        entry, copies = opened[GALLERY]
+        found[GALLERY] = dataclasses.replace(
+            whole, name=entry["name"], kind=entry["series"], ratio=entry.get("ratio"), sha256=entry["sha256"],
+            gallery=Overlay(images, copies))
+    if len(found) == 2 and BOTH in sides:
+        query, gallery = found["query"], found[GALLERY]
+        found[BOTH] = dataclasses.replace(query, name=f"{BOTH}-{query.name}", kind=f"{BOTH}-{query.kind}",
+                                          sha256=f"{query.sha256}+{gallery.sha256}", gallery=gallery.gallery)
+    return list(found.values())

@@ -1,7 +1,7 @@
 """Evaluate methods under all conditions and write everything the report shows."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,21 +23,22 @@ MODELS = {"zero_shot": "backbone", "baseline": "finetune/baseline", "clip_reid":
           "gated": "gate", "imported": "imported"}
 
 
-def method_factories(methods: list[str], models: Path, device: str, features: Sequence[str] = ()
-                     ) -> dict[str, EmbedderFactory]:
-    """Method -> function that loads its embedder, in the order of `methods`.
+def method_factories(config: Evaluate, models: Path, device: str) -> dict[str, EmbedderFactory]:
+    """Method -> function that loads its embedder, in the order of `config.methods`, with the further rows asked for.
 
-    Models are loaded one at a time, when their turn comes. `features`: see `load_embedder`.
+    Models are loaded one at a time, when their turn comes.
     """
-    return {method: ColourHistogram if method == "histogram" else _loader(models / MODELS[method], device, features)
-            for method in methods}
+    return {method: _loader(None if method == "histogram" else models / MODELS[method], device, config)
+            for method in config.methods}
 
 
-def _loader(folder: Path, device: str, features: Sequence[str]) -> EmbedderFactory:
+def _loader(folder: Path | None, device: str, config: Evaluate) -> EmbedderFactory:
     def load() -> Embedder:
-        from reanchor.embedding import load_embedder
+        from reanchor.embedding import FlipBeside, load_embedder
 
-        return load_embedder(folder, device, features=features)
+        embedder = ColourHistogram() if folder is None else load_embedder(
+            folder, device, features=config.features, saga_features=config.saga_features)
+        return FlipBeside(embedder) if config.flip else embedder
 
     return load
 
@@ -46,8 +47,9 @@ def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactor
              say: Callable[[str], None] = print) -> dict:
     """Measure every method, write the tables into `out`, return {"method/condition/metric": value}.
 
-    Writes results.parquet, differences.parquet, slopes.json, rankings.parquet, token_weights.parquet,
-    token_shares.json, token_maps.parquet, protocol.json, accuracy.csv and cmc.csv.
+    Writes results.parquet, differences.parquet, slopes.json, areas.json, rankings.parquet,
+    token_weights.parquet, token_shares.json, token_maps.parquet, anchor_parts.json, protocol.json,
+    accuracy.csv and cmc.csv.
 
     Args:
         say: takes lines for a person: the plan for memory, queries lost to the camera rule.
@@ -67,12 +69,14 @@ def evaluate(config: Evaluate, study: Study, factories: dict[str, EmbedderFactor
 
 
 def flat_metrics(measured: dict[str, Measured], tables: Tables) -> dict[str, float]:
-    """Every value of the study under one flat name, slopes of the leads included."""
+    """Every value of the study under one flat name, slopes of the leads and areas under the curves included."""
     metrics = {f"{row['method']}/{row['condition']}/{row['metric']}": round(row["value"], 4)
                for row in tables.results}
     for row in tables.slopes:
         name = f"{row['method']}/lead_slope_{row['kind']}/{row['metric']}"
         metrics[name] = round(row["slope_per_0.1"], 4)
+    for row in tables.areas["areas"]:
+        metrics[f"{row['method']}/area_{row['kind']}/{row['metric']}"] = round(row["value"], 4)
     for name, one in measured.items():
         for columns in one.token_shares:
             if not columns["area_target"].any():  # a dataset without person masks

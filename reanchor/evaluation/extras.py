@@ -41,3 +41,11 @@ def extra_sentences(config: Evaluate) -> dict[str, str]:
     if nfc.enabled:
         found[CENTRALISED] = f"neighbour feature centralisation (k1 {nfc.k1}, k2 {nfc.k2}; transductive)"
     return found
+
+
+def test_time_extras(config: Evaluate) -> str:
+    """All extras of a study in words, those that are rows and not conditions included; "none" where there are none."""
+    said = [f"{name}: {says}" for name, says in extra_sentences(config).items()]
+    if config.flip:
+        said.append("rows METHOD_flip: features averaged over an image and its mirror image")
+    return "; ".join(said) or "none"

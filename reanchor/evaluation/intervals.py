@@ -1,11 +1,11 @@
-"""Tables of values with bootstrap intervals, of paired differences and of slopes of leads."""
+"""Tables of values with bootstrap intervals, of paired differences, of slopes of leads and of areas under curves."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from reanchor.config.sections import Evaluate
-from reanchor.evaluation.bootstrap import IdentityBootstrap, slope
+from reanchor.evaluation.bootstrap import IdentityBootstrap, area, slope
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import query_pids
 from reanchor.evaluation.measure import Measured
@@ -17,15 +17,16 @@ Draws = dict[tuple[str, str, str], np.ndarray]  # (method, condition, metric) ->
 
 @dataclass(frozen=True)
 class Tables:
-    """Rows of results.parquet, differences.parquet and slopes.json."""
+    """Rows of results.parquet, differences.parquet and slopes.json; areas.json."""
 
     results: list[dict]
     differences: list[dict]
     slopes: list[dict]
+    areas: dict[str, list[dict]]
 
 
 def tabulate(measured: dict[str, Measured], study: Study, config: Evaluate) -> Tables:
-    """Values, differences and slopes of all methods from the same resamples of query identities."""
+    """Values, differences, slopes and areas of all methods from the same resamples of query identities."""
     bootstrap = IdentityBootstrap(query_pids(study, "whole", config.seed), config.bootstrap, config.confidence,
                                   config.seed)
     draws = _draws(measured, study, config.seed, bootstrap)
@@ -33,7 +34,8 @@ def tabulate(measured: dict[str, Measured], study: Study, config: Evaluate) -> T
               for condition, ranking in one.rankings.items() for metric, value in ranking.metrics().items()}
     return Tables(_results(measured, study, draws, values, bootstrap),
                   _differences(list(measured), draws, values, bootstrap),
-                  _slopes(list(measured), study, draws, values, bootstrap))
+                  _slopes(list(measured), study, draws, values, bootstrap),
+                  _areas(list(measured), study, draws, values, bootstrap))
 
 
 def _draws(measured: dict[str, Measured], study: Study, seed: int, bootstrap: IdentityBootstrap) -> Draws:
@@ -94,7 +96,7 @@ def _slopes(methods: list[str], study: Study, draws: Draws, values: dict,
     if GLOBAL_POOLING not in methods:
         return []
     rows = []
-    for kind in ("masking", "people"):
+    for kind in dict.fromkeys(c.kind for c in study.suites if c.ratio is not None):
         series = [(0.0, "whole")] + [(c.ratio, c.name) for c in study.suites if c.kind == kind]
         if len(series) < 2:
             continue
@@ -111,3 +113,34 @@ def _slopes(methods: list[str], study: Study, draws: Draws, values: dict,
                          "lead_low": [bootstrap.interval(d)[0] for d in lead_BR.T],
                          "lead_high": [bootstrap.interval(d)[1] for d in lead_BR.T]})
     return rows
+
+
+def _areas(methods: list[str], study: Study, draws: Draws, values: dict, bootstrap: IdentityBootstrap
+           ) -> dict[str, list[dict]]:
+    """Areas under accuracy against occluded share, whole bodies at 0 included: {"areas": of each method,
+    "differences": of each later minus each earlier method}, with intervals, by kind of occlusion."""
+    areas, differences = [], []
+    for kind, series in ratio_series(study).items():
+        ratios, names = np.array(list(series)), list(series.values())
+        for metric in DIFFERENCE_METRICS:
+            value = {m: float(area(ratios, np.array([values[m, n, metric] for n in names]))) for m in methods}
+            draw = {m: area(ratios, np.stack([draws[m, n, metric] for n in names], axis=1)) for m in methods}
+            of = {"kind": kind, "metric": metric, "ratios": ratios.tolist()}
+            areas += [{"method": m, **of, "value": value[m], **_ends(bootstrap, draw[m])} for m in methods]
+            differences += [{"method_a": a, "method_b": b, **of, "value": value[a] - value[b],
+                             **_ends(bootstrap, draw[a] - draw[b])}
+                            for i, a in enumerate(methods) for b in methods[:i]]
+    return {"areas": areas, "differences": differences}
+
+
+def ratio_series(study: Study) -> dict[str, dict[float, str]]:
+    """Kind of occlusion -> {occluded share: condition}, ascending, "whole" at 0; kinds without a ratio are left out."""
+    found: dict[str, dict[float, str]] = {}
+    for condition in sorted((c for c in study.suites if c.ratio is not None), key=lambda c: c.ratio):
+        found.setdefault(condition.kind, {0.0: "whole"})[condition.ratio] = condition.name
+    return {kind: found[kind] for kind in dict.fromkeys(c.kind for c in study.suites) if kind in found}
+
+
+def _ends(bootstrap: IdentityBootstrap, draw: np.ndarray) -> dict[str, float]:
+    low, high = bootstrap.interval(draw)
+    return {"low": low, "high": high}

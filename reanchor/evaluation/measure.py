@@ -1,4 +1,7 @@
-"""One method through all conditions: features once per picture, then ranks."""
+"""One method through all conditions: features once per picture, then ranks.
+
+Of an occluded gallery only the replaced pictures are embedded; their features are patched into the whole one's.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from reanchor.config.sections import Evaluate
-from reanchor.evaluation.conditions import DISTRACTOR, Condition, Study
+from reanchor.evaluation.anchors import anchor_parts
+from reanchor.evaluation.conditions import BOTH, DISTRACTOR, GALLERY, Condition, Study
+from reanchor.evaluation.draws import own_rows
 from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
 from reanchor.evaluation.memory import MemoryPlan, plan_memory
 from reanchor.evaluation.preprocessing import refuse_other_images
@@ -20,12 +25,22 @@ SAMPLE_RANKS = 20
 
 @dataclass
 class Measured:
-    """What one row yields: rankings by condition, sample galleries, token shares, sample token weights."""
+    """What one row yields: rankings by condition, sample galleries, token shares, sample token weights, and where the
+    attention of its anchors falls."""
 
     rankings: dict[str, Ranking] = field(default_factory=dict)
     galleries: list[dict] = field(default_factory=list)
     token_shares: list[dict] = field(default_factory=list)
     token_maps: list[dict] = field(default_factory=list)
+    anchor_parts: list[dict] = field(default_factory=list)
+
+
+@dataclass
+class Features:
+    """What one method has embedded: the whole gallery and, where galleries are occluded too, the last sets used."""
+
+    gallery: dict[str, np.ndarray]  # row of the tables -> [G, D]
+    kept: dict[str, Embedding] = field(default_factory=dict)  # "whole", the last query set, the last replaced rows
 
 
 def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate,
@@ -37,41 +52,76 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
             too small, or no query has a match.
     """
     refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
-    gallery = _embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config,
-                     "gallery").rows(name)
-    ranker = Ranker(study, config, _plan(gallery, study, config))
+    features = Features(_embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config,
+                               "gallery").rows(name))
+    ranker = Ranker(study, config, _plan(features.gallery, study, config))
     say(f"{name}: {ranker.plan.sentence()}")
-    measured = {row: Measured() for row in gallery}
+    measured = {row: Measured() for row in features.gallery}
     sampled = sample_rows(study.query_rows, study.labels.pids, config.seed)
     for condition in study.conditions():
-        _measure_condition(name, embedder, condition, gallery, ranker, sampled, measured)
+        _measure_condition(name, embedder, condition, features, ranker, sampled, measured)
+    measured[name].anchor_parts += anchor_parts(name, embedder, study, config.batch)
     return measured
 
 
 def _plan(gallery: dict[str, np.ndarray], study: Study, config: Evaluate) -> MemoryPlan:
-    copied = int((study.labels.pids[study.gallery_rows] <= DISTRACTOR).any()) * len(study.gallery_rows)
-    return plan_memory(config, max(len(c.rows) for c in study.conditions()), len(study.gallery_rows),
-                       [features.shape[1] for features in gallery.values()], copied=copied,
-                       pooled=study.galleries > 1)
+    conditions = study.conditions()
+    replaced = max((len(c.gallery.rows) for c in conditions if c.gallery is not None), default=0)
+    times = int((study.labels.pids[study.gallery_rows] <= DISTRACTOR).any()) + bool(replaced)
+    return plan_memory(config, max(len(c.rows) for c in conditions), len(study.gallery_rows),
+                       [features.shape[1] for features in gallery.values()], copied=times * len(study.gallery_rows),
+                       kept=replaced + len(study.query_rows) if replaced else 0, pooled=study.galleries > 1)
 
 
-def _measure_condition(name: str, embedder: Embedder, condition: Condition, gallery: dict[str, np.ndarray],
-                       ranker: Ranker, sampled: np.ndarray, measured: dict[str, Measured]) -> None:
+def _measure_condition(name: str, embedder: Embedder, condition: Condition, features: Features, ranker: Ranker,
+                       sampled: np.ndarray, measured: dict[str, Measured]) -> None:
     study, config = ranker.study, ranker.config
-    queries = _embed(embedder, condition.images, condition.index, condition.rows, study, config,
-                     f"{name} {condition.name}")
+    queries = _queries(name, embedder, condition, features, study, config)
     chosen = np.flatnonzero(np.isin(condition.rows, sampled))
-    for row, features in queries.rows(name).items():
-        sides = Side(features, condition.rows), Side(gallery[row], study.gallery_rows)
+    for row, own in queries.rows(name).items():
+        gallery = _gallery(name, row, embedder, condition, features, study, config)
+        sides = Side(own, condition.rows), Side(gallery, study.gallery_rows)
         found = ranker.rank_whole(*sides) if condition.kind == "whole" else {condition.name: ranker.rank(*sides)}
         measured[row].rankings |= found
         drawn = condition.kind == "whole" and study.galleries > 1  # samples are of the manifest's own gallery
         ranked = ranker.rank(*sides) if drawn else found[condition.name]
         measured[row].galleries += _galleries(row, condition, chosen, *sides, ranked, ranker)
-    if queries.token_weights is not None and condition.masks is not None:
+    if queries.token_weights is not None and condition.masks is not None and condition.gallery is None:
         shares, maps = _tokens(name, embedder, condition, chosen, queries.token_weights, study, config)
         measured[name].token_shares.append(shares)
         measured[name].token_maps += maps
+
+
+def _queries(name: str, embedder: Embedder, condition: Condition, features: Features, study: Study,
+             config: Evaluate) -> Embedding:
+    """Features of the condition's queries; embedded once for conditions that differ in the gallery."""
+    wanted = condition.query_set
+    if wanted not in features.kept:
+        found = _embed(embedder, condition.images, condition.index, condition.rows, study, config, f"{name} {wanted}")
+        if not any(one.gallery is not None for one in study.suites):
+            return found
+        for old in [key for key in features.kept if key != "whole" and not key.startswith(f"{GALLERY}-")]:
+            del features.kept[old]
+        features.kept[wanted] = found
+    return features.kept[wanted]
+
+
+def _gallery(name: str, row: str, embedder: Embedder, condition: Condition, features: Features, study: Study,
+             config: Evaluate) -> np.ndarray:
+    """The gallery's features of one row of the tables, those of occluded pictures in their places."""
+    overlay, whole = condition.gallery, features.gallery[row]
+    if overlay is None:
+        return whole
+    wanted = f"{GALLERY}-{condition.name.removeprefix(f'{GALLERY}-').removeprefix(f'{BOTH}-')}"
+    if wanted not in features.kept:
+        for old in [key for key in features.kept if key.startswith(f"{GALLERY}-")]:
+            del features.kept[old]
+        copies = overlay.copies.images
+        features.kept[wanted] = _embed(embedder, copies, np.arange(len(copies)), overlay.rows, study, config,
+                                       f"{name} {wanted}")
+    patched = whole.copy()
+    patched[own_rows(overlay.rows, study.gallery_rows)] = features.kept[wanted].rows(name)[row]
+    return patched
 
 
 def sample_rows(query_rows: np.ndarray, pids: np.ndarray, seed: int) -> np.ndarray:

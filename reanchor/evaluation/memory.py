@@ -15,7 +15,7 @@ class MemoryPlan:
     """Bytes of each part; `plain` and `extra` size the blocks of plain and of extra distances."""
 
     budget: int
-    features: int  # of one query set and the gallery, for all rows of a method
+    features: int  # of one query set, the gallery and what is kept beside them, for all rows of a method
     copies: int  # parts of them held a second time
     lists: int  # of re-ranking: neighbours and sparse encodings, as they mostly are
     plain: int
@@ -35,21 +35,22 @@ class MemoryPlan:
         return f"ranking in {_mb(self.total)} of {_mb(self.budget)} MB (evaluate.memory_mb): {', '.join(parts)}"
 
 
-def plan_memory(config: Evaluate, queries: int, gallery: int, widths: list[int], *, copied: int = 0,
+def plan_memory(config: Evaluate, queries: int, gallery: int, widths: list[int], *, copied: int = 0, kept: int = 0,
                 pooled: bool = False) -> MemoryPlan:
     """Block sizes that keep ranking within `config.memory_mb`.
 
     Args:
         queries: of the largest query set.
         widths: feature width of each row of the method.
-        copied: gallery items held twice while others are left out (distractors, junk).
+        copied: gallery items held twice while others are left out (distractors, junk) or replaced.
+        kept: items of further sets that are held beside the query set and the gallery.
         pooled: whether queries and gallery are drawn anew from both, and so held twice more.
 
     Raises:
         ReanchorError: when not even the distances of one query fit.
     """
     items, item = queries + gallery, 4 * max(widths)
-    features = 4 * sum(widths) * items
+    features = 4 * sum(widths) * (items + kept)
     copies = item * (copied + 2 * items * pooled + 3 * items * config.nfc.enabled)
     lists = items * _list_bytes(config.rerank.k1, config.rerank.k2) if config.rerank.enabled else 0
     one = 32 * items if config.rerank.enabled or config.nfc.enabled else 4 * gallery

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from reanchor.config.sections import Evaluate
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import gallery_draws, lost_queries
-from reanchor.evaluation.extras import extra_sentences
+from reanchor.evaluation.extras import extra_sentences, test_time_extras
 from reanchor.evaluation.intervals import Tables
 from reanchor.evaluation.measure import Measured
 from reanchor.evaluation.ranking import Ranking
@@ -18,9 +18,16 @@ from reanchor.evaluation.tokens import LABELS
 from reanchor.files import atomic_path, write_json
 
 CMC_RANKS = 50
+ACCURACY_COLUMNS = ("method", "occlusion", "ratio", "mAP", "low", "high")
+CMC_COLUMNS = ("method", "condition", "rank", "matching_rate")
 DISTANCE_SAYS = {"cosine": "1 - dot product of L2-normalised features, fp32",
                  "euclidean": "squared Euclidean distance of L2-normalised features, fp32"}
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+RESULT_SCHEMA = pa.schema({
+    "method": pa.string(), "condition": pa.string(), "kind": pa.string(), "ratio": pa.float64(), "metric": pa.string(),
+    "value": pa.float64(), "low": pa.float64(), "high": pa.float64(), "queries": pa.int64(), "gallery": pa.int64(),
+    "lost_queries": pa.int64()})
+PREFERENCE_BINS = np.arange(-3, 3.01, 0.25)  # log2; what lies beyond counts for the first or last
 DIFFERENCE_SCHEMA = pa.schema({
     "method_a": pa.string(), "method_b": pa.string(), "condition": pa.string(), "metric": pa.string(),
     "value": pa.float64(), "low": pa.float64(), "high": pa.float64()})
@@ -44,6 +51,8 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
     _parquet(out / "results.parquet", pa.Table.from_pylist(tables.results))
     _parquet(out / "differences.parquet", pa.Table.from_pylist(tables.differences, schema=DIFFERENCE_SCHEMA))
     write_json(out / "slopes.json", tables.slopes)
+    write_json(out / "areas.json", tables.areas)
+    write_json(out / "anchor_parts.json", [row for one in measured.values() for row in one.anchor_parts])
     galleries = [row for one in measured.values() for row in one.galleries]
     _parquet(out / "rankings.parquet", pa.Table.from_pylist(galleries, schema=RANKING_SCHEMA))
     maps = [row for one in measured.values() for row in one.token_maps]
@@ -54,13 +63,25 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
     _parquet(out / "token_weights.parquet", pa.concat_tables([TOKEN_SCHEMA.empty_table(), *shares]))
     write_json(out / "token_shares.json", token_summary(measured))
     write_json(out / "protocol.json", protocol(config, study, measured))
-    _csv(out / "accuracy.csv", accuracy_curves(tables.results))
-    _csv(out / "cmc.csv", _cmc(measured))
+    _csv(out / "accuracy.csv", accuracy_curves(tables.results), ACCURACY_COLUMNS)
+    _csv(out / "cmc.csv", _cmc(measured), CMC_COLUMNS)
+
+
+def write_skipped(out: Path, reason: str) -> dict:
+    """Empty tables and a protocol that says why; return the metrics of a skipped stage."""
+    for name, schema in (("results", RESULT_SCHEMA), ("differences", DIFFERENCE_SCHEMA), ("rankings", RANKING_SCHEMA),
+                         ("token_maps", TOKEN_MAP_SCHEMA), ("token_weights", TOKEN_SCHEMA)):
+        _parquet(out / f"{name}.parquet", schema.empty_table())
+    nothing = {"slopes": [], "areas": {"areas": [], "differences": []}, "anchor_parts": [], "token_shares": []}
+    for name, content in {**nothing, "protocol": {"skipped": reason, "suites": []}}.items():
+        write_json(out / f"{name}.json", content)
+    _csv(out / "accuracy.csv", [], ACCURACY_COLUMNS)
+    _csv(out / "cmc.csv", [], CMC_COLUMNS)
+    return {"skipped": 1}
 
 
 def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> dict:
     """The conditions under which every number of the study was made."""
-    extras = extra_sentences(config)
     return {
         "card": study.card,
         "kind": study.kind,
@@ -73,13 +94,14 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         "distractors": "pid 0 stays in the gallery, in every condition but one",
         "distance": DISTANCE_SAYS[config.distance],
         "selection": "checkpoints and fusion weights are chosen on validation identities only",
-        "test_time_extras": "; ".join(f"{name}: {says}" for name, says in extras.items()) or "none",
-        "test_time_extra_conditions": sorted(extras),
+        "test_time_extras": test_time_extras(config),
+        "test_time_extra_conditions": sorted(extra_sentences(config)),
         "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "
         f"{config.bootstrap} resamples, the same for all methods",
         **_counts(config, study, next(iter(measured.values())).rankings["whole"]),
         "suites": [
             {"name": c.name, "kind": c.kind, "ratio": c.ratio, "queries": len(c.rows), "sha256": c.sha256}
+            | ({} if c.gallery is None else {"gallery_occluded": len(c.gallery.rows)})
             for c in study.suites
         ],
     }
@@ -98,38 +120,41 @@ def _counts(config: Evaluate, study: Study, whole: Ranking) -> dict:
 
 
 def token_summary(measured: dict[str, Measured]) -> list[dict]:
-    """Mean and quantiles over queries of the token weight's share on each label, beside the area's."""
+    """Per method, condition and label: mean and quantiles over queries of the token weight's share, the mean share of
+    the area, and for labels other than the target how much a pixel of the target outweighs one of theirs."""
     rows = []
     for method, one in measured.items():
         for columns in one.token_shares:
+            of = {"method": method, **{name: columns[name][0] for name in ("condition", "kind", "ratio")}}
             for label in LABELS:
                 weight, area = columns[f"weight_{label}"], columns[f"area_{label}"]
                 if area.any():
-                    rows.append(
-                        {
-                            "method": method,
-                            "condition": columns["condition"][0],
-                            "kind": columns["kind"][0],
-                            "ratio": columns["ratio"][0],
-                            "label": label,
-                            "weight": float(weight.mean()),
-                            "area": float(area.mean()),
-                            "quantiles": dict(
-                                zip(
-                                    (f"{q:g}" for q in QUANTILES),
-                                    np.quantile(weight, QUANTILES).tolist(),
-                                    strict=True,
-                                )
-                            ),
-                        }
-                    )
+                    rows.append({**of, "label": label, "weight": float(weight.mean()), "area": float(area.mean()),
+                                 "quantiles": _quantiles(weight), **preference(columns, label)})
     return rows
+
+
+def preference(columns: dict, label: str) -> dict:
+    """Weight per area of the target over that of `label`, query by query: quantiles, the share of queries above 1, and
+    how many fall into each of PREFERENCE_BINS. Of the queries that show both; empty where there are none."""
+    shown = (columns["area_target"] > 0) & (columns[f"area_{label}"] > 0)
+    if label == "target" or not shown.any():
+        return {}
+    density = {name: columns[f"weight_{name}"][shown] / columns[f"area_{name}"][shown] for name in ("target", label)}
+    times = density["target"] / np.maximum(density[label], 1e-12)
+    bins = np.clip(np.log2(np.maximum(times, 1e-12)), PREFERENCE_BINS[0], PREFERENCE_BINS[-1])
+    return {"preference": _quantiles(times), "preferring": float((times > 1).mean()), "queries": int(shown.sum()),
+            "preference_counts": np.histogram(bins, PREFERENCE_BINS)[0].tolist()}
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+    return dict(zip((f"{q:g}" for q in QUANTILES), np.quantile(values, QUANTILES).tolist(), strict=True))
 
 
 def accuracy_curves(results: list[dict]) -> list[dict]:
     """mAP against occluded share; whole-body accuracy is the point at ratio 0 of each kind."""
     rows = []
-    for kind in ("masking", "people"):
+    for kind in dict.fromkeys(["masking", "people", *(row["kind"] for row in results if row["ratio"])]):
         for row in results:
             if row["metric"] == "mAP" and row["kind"] in ("whole", kind):
                 rows.append({"method": row["method"], "occlusion": kind, "ratio": row["ratio"],
@@ -149,8 +174,8 @@ def _parquet(path: Path, table: pa.Table) -> None:
         pq.write_table(table, temporary)
 
 
-def _csv(path: Path, rows: list[dict]) -> None:
+def _csv(path: Path, rows: list[dict], columns: tuple[str, ...]) -> None:
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

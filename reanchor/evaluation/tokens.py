@@ -4,6 +4,8 @@ A token's weight is spread evenly over the pixels of its patch; the share on a l
 over those pixels. The same with equal weights gives the share to expect of a blind weighting.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 LABELS = {"target": 1, "occluder": 2, "person": 3, "background": 0, "unknown": 255}
@@ -11,7 +13,13 @@ LABELS = {"target": 1, "occluder": 2, "person": 3, "background": 0, "unknown": 2
 
 def patch_shares(masks: np.ndarray, grid: tuple[int, int], patch: int | None = None,
                  stride: int | None = None) -> np.ndarray:
-    """Share of each patch's pixels that bears each of LABELS, float64 [B, T, labels].
+    """Share of each patch's pixels that bears each of LABELS, float64 [B, T, labels]; see `mask_shares`."""
+    return mask_shares(masks, LABELS.values(), grid, patch, stride)
+
+
+def mask_shares(masks: np.ndarray, labels: Iterable[int], grid: tuple[int, int], patch: int | None = None,
+                stride: int | None = None) -> np.ndarray:
+    """Share of each patch's pixels that bears each of `labels`, float64 [B, T, labels].
 
     Args:
         masks: uint8 [B, H, W].
@@ -22,7 +30,7 @@ def patch_shares(masks: np.ndarray, grid: tuple[int, int], patch: int | None = N
     lefts, rights = patch_edges(masks.shape[2], grid[1], patch, stride)
     area = np.outer(bottoms - tops, rights - lefts).ravel()
     shares = []
-    for label in LABELS.values():
+    for label in labels:
         summed = np.zeros((len(masks), masks.shape[1] + 1, masks.shape[2] + 1), np.int32)
         summed[:, 1:, 1:] = (masks == label).cumsum(1, dtype=np.int32).cumsum(2, dtype=np.int32)
         inside = (summed[:, bottoms][:, :, rights] - summed[:, tops][:, :, rights]

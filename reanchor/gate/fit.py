@@ -20,6 +20,7 @@ from reanchor.data.augment import draw_geometry, normalise
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.tokens import patch_shares
 from reanchor.gate.generator import OcclusionGenerator
+from reanchor.gate.shared import SharedNetwork
 from reanchor.gate.targets import PLACE, targets, visible_share
 from reanchor.gate.visibility import VisibilityNetwork
 from reanchor.occlusion import OccludedSet
@@ -29,15 +30,17 @@ from reanchor.training.schedule import warmup_then
 # What a token shows by the label that fills at least half of it; `person` is a pasted one.
 OTHERS = {"stranger": "person", "mask": "occluder", "background": "background"}
 MOST_VALIDATED = 1000  # images
+Network = VisibilityNetwork | SharedNetwork
 
 
-def visibility_job(config: Gate, finetune: Finetune, network: VisibilityNetwork, spec: ClipSpec,
+def visibility_job(config: Gate, finetune: Finetune, network: Network, spec: ClipSpec,
                    stream: OcclusionGenerator, rows: np.ndarray, validate: Callable[[], dict[str, float]]) -> Job:
     """Soft binary cross entropy between each token's logit and its share of visible person, as a `Job`.
 
     Images are flipped and cropped as in stage 2; their labels go the same way.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=config.lr, weight_decay=config.weight_decay)
     device = next(network.parameters()).device
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
@@ -76,7 +79,7 @@ class VisibilityValidation:
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_VALIDATED)).astype(int)]
         return cls(*stream.batch(rows, config.occluded, Generator().manual_seed(config.seed)), config.occluded)
 
-    def score(self, network: VisibilityNetwork, spec: ClipSpec) -> dict[str, float]:
+    def score(self, network: Network, spec: ClipSpec) -> dict[str, float]:
         """AUC in % against each kind of token that occurs ("val_auc_<kind>"), and their mean as "score".
 
         Raises:
@@ -92,7 +95,7 @@ class VisibilityValidation:
 
 
 @torch.inference_mode()
-def visibility_figures(network: VisibilityNetwork, spec: ClipSpec, images: np.ndarray, masks: np.ndarray,
+def visibility_figures(network: Network, spec: ClipSpec, images: np.ndarray, masks: np.ndarray,
                        batch: int = 256) -> dict[str, float]:
     """AUC in %, person against stranger, mask (or object) and background, over the tokens of all images.
 
@@ -123,10 +126,11 @@ def auc(above: np.ndarray, below: np.ndarray) -> float:
     return float((ranks[:len(above)].sum() - len(above) * (len(above) + 1) / 2) / (len(above) * len(below)))
 
 
-def suite_figures(network: VisibilityNetwork, spec: ClipSpec, occluded: Path) -> dict[str, float]:
+def suite_figures(network: Network, spec: ClipSpec, occluded: Path) -> dict[str, float]:
     """AUC on every occluded suite of the validation queries, by "auc_<kind>_<suite>"."""
     figures = {}
-    for entry in json.loads((occluded / "suites.json").read_text())["val"]:
+    entries = json.loads((occluded / "suites.json").read_text())["val"]
+    for entry in (one for one in entries if one.get("side", "query") == "query"):
         suite = OccludedSet.open(occluded / "val" / entry["name"])
         found = visibility_figures(network, spec, suite.images, suite.masks)
         figures |= {f"{name}_{entry['name']}": round(value, 2) for name, value in found.items()}

@@ -17,6 +17,7 @@ from reanchor.data import ImageStore, Manifest
 from reanchor.occlusion import BACKGROUND, STRANGER, Cutout, Occlusion, load_library, masking, ogor, people
 from reanchor.occlusion.draws import generator as seeded
 from reanchor.occlusion.image import visible_mask
+from reanchor.occlusion.library import parted
 
 KINDS = ("masking", "ogor", "people")
 
@@ -49,7 +50,8 @@ class OcclusionGenerator:
             ReanchorError: a folder is missing, or the library is unusable.
         """
         library = occluded / "library" if occlude.library == "drawn" else Path(occlude.library)
-        return cls(config, occlude, load_library(library), Manifest.read(prepared / "manifest.parquet"),
+        seen, _ = parted(load_library(library), occlude.unseen_classes)
+        return cls(config, occlude, seen, Manifest.read(prepared / "manifest.parquet"),
                    ImageStore.open(prepared / "images.arrow"), split)
 
     def batch(self, rows: np.ndarray, chance: float, generator: Generator) -> tuple[np.ndarray, np.ndarray]:

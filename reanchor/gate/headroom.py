@@ -22,6 +22,8 @@ from reanchor.occlusion.image import visible_mask
 from reanchor.occlusion.plan import suite_name
 from reanchor.validation import CONDITIONS, Validation
 
+OWN = "own"
+
 
 def chosen_conditions(config: Occlude) -> tuple[str, ...]:
     """Whole bodies, OGor, and the middle ratio of masks and of pasted people."""
@@ -38,7 +40,7 @@ def compare_gates(model: ReidModel, spec: ClipSpec, prepared: Path, occluded: Pa
     """
     view, figures = Validation.open(prepared, occluded, conditions), {}
     masks = validation_masks(prepared, occluded, conditions)
-    sources: dict[str, Gates | None] = {"plain": None, "gated": model.encoder.gates}
+    sources: dict[str, Gates | str | None] = {"plain": None, "gated": OWN}
     if masks is not None:
         sources["exact"] = ExactGates(model.encoder.plain)
     for source, gates in sources.items():
@@ -52,9 +54,9 @@ def compare_gates(model: ReidModel, spec: ClipSpec, prepared: Path, occluded: Pa
 
 
 @torch.inference_mode()
-def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, gates: Gates | None,
+def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, gates: Gates | str | None,
           masks: np.ndarray | None, batch: int = 256) -> np.ndarray:
-    """Unit features of images [N, H, W, 3] by these gates; None: by the plain [CLS]."""
+    """Unit features of images [N, H, W, 3] by these gates; OWN: the model's; None: by the plain [CLS]."""
     device, encoder, parts = next(model.parameters()).device, model.encoder, []
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
@@ -64,6 +66,8 @@ def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, 
             side = model.side(model.side.index(seen.camids, seen.viewids).to(device))
         if gates is None:
             out = encoder.plain(pixels, side)
+        elif gates is OWN:
+            out = encoder.look(pixels, side)[1]
         else:
             known = None if masks is None else torch.from_numpy(np.array(masks[part]))
             out = encoder.replay(pixels, gates(pixels, known), side)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from reanchor.clip.block import finish, heads_of, is_plain, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
 from reanchor.gate.gates import Gates
@@ -37,33 +38,38 @@ def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor 
     for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
         if number == plain + 1:
             x = torch.cat([x[:, :1], x], dim=1)  # replayed [CLS], plain [CLS], patch tokens
-        x = gated_block(block, x, bias) if number > plain else block(x)
+        alone = number == encoder.depth and number not in taps  # nothing reads the other rows then
+        x = gated_block(block, x, bias, alone) if number > plain else residual_block(block, x)
         if number in taps:
             kept[number] = _without_plain(x) if number > plain else x
         if number == encoder.depth - 1:
             before_last = x[:, 0]
-    last = encoder.visual.ln_post(_without_plain(x))
-    return ImageTokens(last, last[:, 0] @ encoder.visual.proj, before_last, kept)
+    cls = encoder.visual.ln_post(x[:, 0])
+    return ImageTokens(cls, cls @ encoder.visual.proj, before_last, kept)
 
 
 def attention_bias(weights: Tensor, eps: float) -> Tensor:
     """Added to the replayed [CLS]'s logits, [B, 1, 1, 2+T]: itself 0, the plain [CLS] -inf, patches log(w + eps)."""
-    patches = torch.log(weights.float() + eps)
-    own, plain = patches.new_zeros(len(patches), 1), patches.new_full((len(patches), 1), float("-inf"))
-    return torch.cat([own, plain, patches], dim=1)[:, None, None]
+    bias = patch_bias(weights, eps)
+    return torch.cat([bias[..., :1], torch.full_like(bias[..., :1], float("-inf")), bias[..., 1:]], dim=-1)
 
 
-def gated_block(block: nn.Module, x: Tensor, bias: Tensor) -> Tensor:
-    """One block on [replayed [CLS], plain [CLS], patch tokens], [B, 2+T, D]; keys and values are made once for both."""
-    attention = block.attn
-    count, length, width = x.shape
-    qkv = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    q, k, v = qkv.view(count, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)  # [B, H, 2+T, D / H] each
-    read = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
-    plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
-    mixed = torch.cat([read.transpose(1, 2), plain.transpose(1, 2)], dim=1).reshape(count, length, width)
-    x = x + block.ls_1(attention.out_proj(mixed))
-    return x + block.ls_2(block.mlp(block.ln_2(x)))
+def patch_bias(weights: Tensor, eps: float) -> Tensor:
+    """The same without the plain [CLS], [B, 1, 1, 1+T]."""
+    return F.pad(torch.log(weights.float() + eps), (1, 0))[:, None, None]
+
+
+def gated_block(block: nn.Module, x: Tensor, bias: Tensor, alone: bool = False) -> Tensor:
+    """One block on [replayed [CLS], plain [CLS], patch tokens], [B, 2+T, D]; keys and values are made once for both.
+
+    With `alone` the replayed [CLS]'s row [B, 1, D] is all that is made.
+    """
+    q, k, v = heads_of(block, block.ln_1(x), 1 if alone else None)
+    mixed = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
+    if not alone:
+        plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
+        mixed = torch.cat([mixed, plain], dim=2)
+    return finish(block, x[:, :1] if alone else x, mixed)
 
 
 def _without_plain(x: Tensor) -> Tensor:
@@ -93,6 +99,11 @@ class GatedEncoder(nn.Module):
         """As `ImageEncoder.forward`, with the replayed [CLS]."""
         return self.replay(images, self.gates(images), side, taps)
 
+    def look(self, images: Tensor, side: Tensor | None = None) -> tuple[Tensor, ImageTokens]:
+        """The gates' weights [B, T], and what `forward` gives."""
+        weights = self.gates(images)
+        return weights, self.replay(images, weights, side)
+
     def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None,
                taps: Collection[int] = ()) -> ImageTokens:
         """The same with weights [B, T] from elsewhere."""
@@ -108,6 +119,6 @@ def check_fits(encoder: nn.Module, blocks: int) -> None:
         raise ReanchorError(f"gate.blocks: got {blocks}; allowed: 1 to {encoder.depth}, the blocks of this backbone, "
                             "or 0 for all of them")
     for block in encoder.visual.transformer.resblocks:
-        if not isinstance(block.attn, nn.MultiheadAttention):
+        if not is_plain(block):
             raise ReanchorError(f"gate.train: this backbone's attention is open_clip's {type(block.attn).__name__}; "
                                 "allowed: CLIP's own (torch's MultiheadAttention); choose another backbone.model")

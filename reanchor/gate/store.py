@@ -8,12 +8,22 @@ from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import blank_model, settings_of
 from reanchor.gate.gates import NetworkGates, OnesGates
 from reanchor.gate.replay import GatedEncoder
+from reanchor.gate.shared import SharedGatedEncoder, SharedNetwork
 from reanchor.gate.visibility import VisibilityNetwork
 
+Source = NetworkGates | OnesGates | SharedNetwork
 
-def gate_model(model: ReidModel, gates: NetworkGates | OnesGates, eps: float, blocks: int) -> ReidModel:
-    """The same model with its [CLS] replayed; see `GatedEncoder` for arguments and errors."""
-    model.encoder = GatedEncoder(model.encoder, gates, eps, blocks)
+
+def gate_model(model: ReidModel, gates: Source, eps: float, blocks: int) -> ReidModel:
+    """The same model with its [CLS] replayed; see `GatedEncoder` for arguments and errors.
+
+    A `SharedNetwork` has to stand on the model's own encoder.
+    """
+    if isinstance(gates, SharedNetwork):
+        assert gates.trunk is model.encoder
+        model.encoder = SharedGatedEncoder(gates, eps, blocks)
+    else:
+        model.encoder = GatedEncoder(model.encoder, gates, eps, blocks)
     return model
 
 
@@ -22,13 +32,28 @@ def ones_gates(encoder: ImageEncoder) -> OnesGates:
     return OnesGates(encoder.grid[0] * encoder.grid[1])
 
 
+def seeing_network(model: ReidModel) -> VisibilityNetwork | SharedNetwork | None:
+    """What a gated model judges visibility with; None for the control."""
+    encoder = model.encoder
+    if isinstance(encoder, SharedGatedEncoder):
+        return encoder.network
+    return encoder.gates.network if isinstance(encoder.gates, NetworkGates) else None
+
+
 def save_gated(model: ReidModel, spec: ClipSpec, folder: Path, **more: object) -> None:
     """Write weights.safetensors and model.json (which also takes `more`) of a model that `gate_model` made."""
-    encoder = model.encoder
-    network = encoder.gates.network.blocks if isinstance(encoder.gates, NetworkGates) else 0
     save_weights(model, folder)
     write_spec(spec, folder, kind="gate", name="gated", settings=settings_of(model),
-               gate={"eps": encoder.eps, "blocks": encoder.blocks, "network_blocks": network}, **more)
+               gate={"eps": model.encoder.eps, "blocks": model.encoder.blocks, **_source(model.encoder)}, **more)
+
+
+def _source(encoder: GatedEncoder | SharedGatedEncoder) -> dict:
+    """What rebuilds the source of the weights; network_blocks 0 without more: the control."""
+    if isinstance(encoder, SharedGatedEncoder):
+        network = encoder.network
+        return {"network_blocks": 0, "shared_blocks": list(network.taps), "shared_own": len(network.own)}
+    gates = encoder.gates
+    return {"network_blocks": gates.network.blocks if isinstance(gates, NetworkGates) else 0}
 
 
 def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:
@@ -36,7 +61,9 @@ def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:
     values = read_model_json(folder)
     spec, gate = spec_from(values["spec"]), values["gate"]
     model = blank_model(spec, values["settings"])
-    if gate["network_blocks"]:
+    if gate.get("shared_blocks"):
+        gates = SharedNetwork(model.encoder, gate["shared_blocks"], gate["shared_own"])
+    elif gate["network_blocks"]:
         gates = NetworkGates(VisibilityNetwork(model.encoder, gate["network_blocks"]))
     else:  # the control
         gates = ones_gates(model.encoder)

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Generator
 
 from reanchor.clip.model import Clip, ClipSpec, freeze
+from reanchor.clip.vision import ImageEncoder
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.finetune import finetune_job
 from reanchor.clipreid.model import ReidModel
@@ -19,11 +20,13 @@ from reanchor.clipreid.train import build_model, embed_with, trained_with
 from reanchor.config.sections import LossWeights, Params
 from reanchor.files import atomic_directory
 from reanchor.gate.fit import VisibilityValidation, suite_figures, visibility_job
-from reanchor.gate.gates import NetworkGates, OnesGates
+from reanchor.gate.gates import NetworkGates
 from reanchor.gate.generator import GeneratedImages, OcclusionGenerator
 from reanchor.gate.headroom import chosen_conditions, compare_gates
+from reanchor.gate.joint import joint_job
 from reanchor.gate.replay import check_fits
-from reanchor.gate.store import gate_model, ones_gates, save_gated
+from reanchor.gate.shared import SharedNetwork
+from reanchor.gate.store import Source, gate_model, ones_gates, save_gated, seeing_network
 from reanchor.gate.visibility import VisibilityNetwork
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
@@ -50,14 +53,23 @@ class GateTraining:
         """The occlusions of one split."""
         return OcclusionGenerator.open(self.params.gate, self.params.occlude, self.prepared, self.occluded, split)
 
-    def gates(self) -> tuple[NetworkGates | OnesGates, dict[str, float]]:
-        """Trained gates, and how well they see; or the control."""
-        config, encoder = self.params.gate, self.clip.image_encoder()
+    def gates(self, encoder: ImageEncoder) -> tuple[Source, dict[str, float]]:
+        """Gates for this encoder, and how well they see: trained ones, the control, or what stage 2 is to train."""
+        config = self.params.gate
         if config.source == "ones":
             return ones_gates(encoder), {}
-        network = VisibilityNetwork(encoder, config.network_blocks)
+        if config.source == "shared":
+            network = SharedNetwork(freeze(encoder), config.shared_blocks, config.shared_own)
+        else:
+            network = VisibilityNetwork(self.clip.image_encoder(), config.network_blocks)
         network.initialise(Generator().manual_seed(config.seed))
         network.to(self.device)
+        if config.trained and config.source == "shared":
+            return network.requires_grad_(True), {}
+        return self._fit(network)
+
+    def _fit(self, network: VisibilityNetwork | SharedNetwork) -> tuple[Source, dict[str, float]]:
+        config = self.params.gate
         validation = VisibilityValidation.draw(config, self.stream("val"))
         spec = self.clip.spec
         job = visibility_job(config, self.params.finetune, network, spec, self.stream("train"), self.data.rows,
@@ -65,15 +77,21 @@ class GateTraining:
         outcome = self.run(job, "visibility", {"loss": "visibility_loss", "score": "val_visibility"})
         freeze(network)
         figures = {f"visibility_{name}": value for name, value in outcome.figures().items()}
-        return NetworkGates(network), {**figures, **suite_figures(network, spec, self.occluded)}
+        return network if isinstance(network, SharedNetwork) else NetworkGates(network), figures
 
-    def model(self, gates: NetworkGates | OnesGates) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
-        """The gated model, its CLIP's spec, and what its training told."""
+    def model(self) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
+        """The gated model, its CLIP's spec, and what its trainings told."""
         config = self.params.gate
         if config.trained:
-            return self._stage2(gates)
-        model, spec, _ = read_reid(self.root / f"models/finetune/{config.model}")
-        return gate_model(model, gates, config.eps, config.blocks).to(self.device), spec, {}
+            model = build_model(self.clip, self.data, self.params, self.weights)
+            spec = dataclasses.replace(self.clip.spec, interpolation=self.data.interpolation)
+        else:
+            model, spec, _ = read_reid(self.root / f"models/finetune/{config.model}")
+        gates, figures = self.gates(model.encoder)
+        gate_model(model, gates, config.eps, config.blocks).to(self.device)
+        if config.trained:
+            figures |= self._stage2(model, spec)
+        return model, spec, figures
 
     def run(self, job: Job, name: str, columns: dict[str, str] | None = None) -> Outcome:
         """Train to the end, or go on where an interrupted training was; `columns`: other names in the curve."""
@@ -83,20 +101,23 @@ class GateTraining:
         self.steps, self.epochs = self.steps + outcome.steps, self.epochs + job.epochs
         return outcome
 
-    def _stage2(self, gates: NetworkGates | OnesGates) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
+    def _stage2(self, model: ReidModel, spec: ClipSpec) -> dict[str, float | str]:
         config, params = self.params.gate, self.params
-        spec = dataclasses.replace(self.clip.spec, interpolation=self.data.interpolation)
         finetune = dataclasses.replace(params.finetune, occluded=config.occluded_stage2)
         data = GeneratedImages(**vars(self.data), stream=self.stream("train"))
         texts = None
         if self.weights.text:
             texts = open_texts(self.root / "models/prompts", self.clip, finetune.one_stage, self.device)
-        model = build_model(self.clip, data, params, self.weights)
-        gate_model(model, gates, config.eps, config.blocks).to(self.device)
         validation = Validation.open(self.prepared, self.occluded)
-        job = finetune_job("gate: stage 2", finetune, self.weights, model, data, texts, spec,
-                           lambda: validation.score(embed_with(model, spec, self.device)))
-        return model, spec, {**self.run(job, "stage2").figures(), "selection": RULE}
+
+        def validate() -> dict[str, float]:
+            return validation.score(embed_with(model, spec, self.device))
+
+        if config.source == "shared":
+            job = joint_job(finetune, self.weights, config.visibility_weight, model, data, texts, spec, validate)
+        else:
+            job = finetune_job("gate: stage 2", finetune, self.weights, model, data, texts, spec, validate)
+        return {**self.run(job, "stage2").figures(), "selection": RULE}
 
     def _mark(self) -> str:
         paths = [self.prepared / "manifest.parquet", self.occluded / "suites.json",
@@ -117,11 +138,12 @@ def train_gate(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
         ReanchorError: a backbone that cannot be gated, or data that cannot be occluded.
     """
     training = GateTraining(params, root, recorder)
-    gates, figures = training.gates()
-    model, spec, told = training.model(gates)
+    model, spec, figures = training.model()
     freeze(model)
+    if network := seeing_network(model):
+        figures |= suite_figures(network, spec, training.occluded)
     compared = compare_gates(model, spec, training.prepared, training.occluded, chosen_conditions(params.occlude))
     with atomic_directory(out) as folder:
         save_gated(model, spec, folder, config=trained_with(params.gate.model, params, training.weights)
                    | {"gate": asdict(params.gate)})
-    return {**figures, **told, **compared}
+    return {**figures, **compared}

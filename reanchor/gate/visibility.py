@@ -8,6 +8,7 @@ import copy
 import torch
 from torch import Generator, Tensor, nn
 
+from reanchor.clip.block import residual_block
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
 
@@ -47,5 +48,5 @@ class VisibilityNetwork(nn.Module):
         """Logits [B, T] of normalised images [B, 3, H, W]."""
         x = self.trunk.start(images)
         for block in self.trunk.visual.transformer.resblocks:
-            x = block(x)
+            x = residual_block(block, x)
         return self.head(x[:, 1:]).squeeze(-1)

@@ -23,6 +23,9 @@ SCHEMA = pa.schema([
 ])
 
 
+CHUNK = 1024  # records
+
+
 @dataclass(frozen=True)
 class OccludedSet:
     """Occluded copies [N, ...] of some rows of the prepared manifest.
@@ -37,11 +40,11 @@ class OccludedSet:
     table: pa.Table
 
     @classmethod
-    def open(cls, folder: Path) -> "OccludedSet":
-        """Map a folder that `write_occluded` made.
+    def open(cls, folder: Path, sha256: str = "") -> "OccludedSet":
+        """Map a folder that `write_occluded` made, and read it through where its hash is given.
 
         Raises:
-            ReanchorError: when its manifest or images are missing.
+            ReanchorError: when its manifest or images are missing, or are not those that were hashed.
         """
         folder = Path(folder)
         if not (folder / "manifest.parquet").is_file():
@@ -49,14 +52,28 @@ class OccludedSet:
                                 "run the occlude stage (train/ needs occlude.train_share above 0)")
         table = pq.read_table(folder / "manifest.parquet")
         store = ImageStore.open(folder / "images.arrow")
-        return cls(store.images, store.masks, table["row"].to_numpy(), table)
+        found = cls(store.images, store.masks, table["row"].to_numpy(), table)
+        if sha256 and (now := found.sha256()) != sha256:
+            raise ReanchorError(f"{folder}: its images, masks or manifest have changed since suites.json was written "
+                                f"(sha256 {now[:12]}, not {sha256[:12]}); make the sets again: dvc repro -f occlude")
+        return found
+
+    def sha256(self) -> str:
+        """The hash that `write_occluded` gave, from what the folder holds now."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self.rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            entries = self.table.slice(start, CHUNK).to_pylist()
+            for entry, image, mask in zip(entries, self.images[part], self.masks[part], strict=True):
+                _feed(digest, entry, image, mask)
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class Written:
-    """What `write_occluded` wrote: the records (the manifest's rows) and one hash over all of it."""
+    """What `write_occluded` wrote: the manifest, and one hash over all of it."""
 
-    records: list[dict]
+    table: pa.Table
     sha256: str
 
 
@@ -79,20 +96,30 @@ def write_occluded(folder: Path, copies: Iterable[tuple[dict, np.ndarray, np.nda
     on the version of the Arrow library.
     """
     folder.mkdir(parents=True)
-    records: list[dict] = []
+    batches: list[pa.RecordBatch] = []
+    waiting: list[dict] = []  # records take ten times the memory that their batch does
     digest = hashlib.sha256()
 
     def kept() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for entry, image, mask in copies:
-            records.append(entry)
-            digest.update(json.dumps(entry, sort_keys=True).encode())
-            digest.update(np.ascontiguousarray(image))
-            digest.update(np.ascontiguousarray(mask))
+            waiting.append(entry)
+            if len(waiting) == CHUNK:
+                batches.append(pa.RecordBatch.from_pylist(waiting, schema=SCHEMA))
+                waiting.clear()
+            _feed(digest, entry, image, mask)
             yield image, mask
 
     images, masks = tee(kept())
     write_store(folder / "images.arrow", (image for image, _ in images), (mask for _, mask in masks),
                 mask_kind="visibility", count=count)
-    table = pa.Table.from_pylist(records, schema=SCHEMA.with_metadata({"mask_source": mask_source}))
+    batches.append(pa.RecordBatch.from_pylist(waiting, schema=SCHEMA))
+    table = pa.Table.from_batches(batches).combine_chunks()
+    table = table.replace_schema_metadata({"mask_source": mask_source})
     pq.write_table(table, folder / "manifest.parquet")
-    return Written(records, digest.hexdigest())
+    return Written(table, digest.hexdigest())
+
+
+def _feed(digest, entry: dict, image: np.ndarray, mask: np.ndarray) -> None:
+    digest.update(json.dumps(entry, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(mask))

@@ -1,16 +1,17 @@
-"""Distractors: another person pasted in front, at a given share of the image.
+"""Distractors: another person pasted in front or behind, at a given share of the image.
 
 The stranger keeps the height and vertical place of its own photograph and walks in from a random
 side until it covers the share asked for. Where it stands just beside the middle and that is not
 enough, it comes nearer: it grows, its head stays in view and its legs leave the frame. The other
-side of the original person stays visible as long as the share permits.
+side of the original person stays visible as long as the share permits. A stranger behind is seen
+only where the original person is not, and that is the share that counts.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.draws import generator
@@ -22,6 +23,7 @@ TRIES = 8  # strangers looked at before the nearest share is taken
 NEAREST = 6.0  # largest magnification
 PRECISION = 0.002  # of the bisection, in the image's area
 STEPS = 12  # of the bisection at most
+FEATHER = 0.02  # blur of a feathered edge, its deviation as a share of the height
 
 
 @dataclass(frozen=True)
@@ -78,29 +80,71 @@ def transform(stranger: Stranger, walk: Walk, progress: float) -> tuple[float, .
     return 1 / scale, 0.0, (x0 + x1) / 2 - centre / scale, 0.0, 1 / scale, y0 - top / scale
 
 
-def find_progress(stranger: Stranger, walk: Walk, ratio: float) -> float:
-    """The progress at which the stranger covers about `ratio` of the frame, by bisection.
+@dataclass(frozen=True)
+class Pasting:
+    """How strangers are pasted: the side they come from, the layer, the edge of the cut-out, their size."""
 
-    Coverage is 0 at progress 0; it rises on the way, but for the gaps between limbs.
+    come_from: str = "random"  # or left, right
+    layer: str = "front"  # or behind the target
+    edge: str = "soft"  # half-mixed pixels; hard: all or nothing, jagged; feathered: fading inward
+    size: float = 1.0  # beside the height in their own photograph
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a stranger counts: not where `hidden` by the target; `taken` pixels are covered anyway. bool [H, W]."""
+
+    hidden: np.ndarray | None = None
+    taken: np.ndarray | None = None
+
+    def covered(self, alpha: np.ndarray) -> np.ndarray:
+        """Where a pasted alpha [H, W] uint8 is seen, bool [H, W]."""
+        covered = alpha >= 128
+        return covered if self.hidden is None else covered & ~self.hidden
+
+    def share(self, alpha: np.ndarray) -> float:
+        """Of the image: what the stranger covers and what is covered anyway."""
+        covered = self.covered(alpha)
+        return float((covered if self.taken is None else covered | self.taken).mean())
+
+
+def find_progress(stranger: Stranger, walk: Walk, ratio: float, frame: Frame, edge: str = "soft") -> float:
+    """The progress at which about `ratio` of the frame is covered, by bisection.
+
+    Coverage by the stranger is 0 at progress 0; it rises on the way, but for the gaps between limbs.
     """
     alpha = Image.fromarray(stranger.pixels[..., 3])
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        excess = float((_move(alpha, transform(stranger, walk, middle)) >= 128).mean()) - ratio
+        excess = frame.share(_edged(_move(alpha, transform(stranger, walk, middle)), edge)) - ratio
         if abs(excess) <= PRECISION:
             return middle
         low, high = (middle, high) if excess < 0 else (low, middle)
     return (low + high) / 2
 
 
-def paste_person(image: np.ndarray, stranger: Stranger, walk: Walk,
-                 progress: float) -> tuple[np.ndarray, np.ndarray]:
-    """Paste over image [H, W, 3] uint8; returns the new image and the pasted alpha [H, W] uint8."""
+def paste_person(image: np.ndarray, stranger: Stranger, walk: Walk, progress: float, frame: Frame,
+                 edge: str = "soft") -> tuple[np.ndarray, np.ndarray]:
+    """Paste into image [H, W, 3] uint8; returns the new image and the pasted alpha [H, W] uint8."""
     moved = _move(Image.fromarray(stranger.pixels), transform(stranger, walk, progress))
-    canvas, layer = Image.fromarray(image), Image.fromarray(moved)
-    canvas.paste(layer, (0, 0), layer)
-    return np.asarray(canvas), moved[..., 3]
+    alpha = _edged(moved[..., 3], edge)
+    if frame.hidden is not None:
+        alpha = np.where(frame.hidden, np.uint8(0), alpha)
+    canvas = Image.fromarray(image)
+    canvas.paste(Image.fromarray(moved[..., :3]), (0, 0), Image.fromarray(alpha))
+    return np.asarray(canvas), alpha
+
+
+def _edged(alpha: np.ndarray, edge: str) -> np.ndarray:
+    """The alpha [H, W] of a moved stranger with another edge. What fades stays inside the outline, since
+    beyond it lies the stranger's own background."""
+    if edge == "hard":
+        return np.where(alpha >= 128, np.uint8(255), np.uint8(0))
+    if edge == "feathered":
+        blurred = Image.fromarray(alpha).filter(ImageFilter.GaussianBlur(FEATHER * len(alpha)))
+        return np.clip(2 * np.asarray(blurred, np.int16) - 255, 0, alpha).astype(np.uint8)
+    return alpha
 
 
 def _move(picture: Image.Image, matrix: tuple[float, ...]) -> np.ndarray:
@@ -142,23 +186,44 @@ class Crowd:
                        None if self.masks is None else self.masks[row])
 
 
-def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: int, crowd: Crowd,
-               ratio: float, seed: int) -> Occlusion:
-    """Paste a random other person over image [H, W, 3] so that it covers `ratio` of the pixels.
+def unknown_outline() -> ReanchorError:
+    """What a place behind the target fails with where nothing tells its outline."""
+    return ReanchorError("occlude.people_layers: 'behind' needs person masks, which data/prepared lacks; give "
+                         "occlude.masks, or leave 'behind' out")
 
-    person [H, W], non-zero on the target, or None when unknown. Up to TRIES strangers are drawn until
-    one comes within TOLERANCE; else the nearest stays, and `area_ratio` says what it covers.
+
+def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: int, crowd: Crowd, ratio: float,
+               seed: int, how: Pasting | None = None, taken: np.ndarray | None = None) -> Occlusion:
+    """Paste a random other person into image [H, W, 3] so that `ratio` of the pixels is covered; 0: unchanged.
+
+    person [H, W], non-zero on the target, or None when unknown. `taken` [H, W] bool are pixels that
+    something else will cover and that count. Up to TRIES strangers are drawn until one comes within TOLERANCE; else the
+    nearest stays, and `area_ratio` says what it covers.
+
+    Raises:
+        ReanchorError: nobody else to paste, or a place behind a person whose outline is unknown.
     """
+    how = how or Pasting()
+    if how.layer == "behind" and person is None:
+        raise unknown_outline()
+    if ratio == 0:
+        nothing = np.zeros(image.shape[:2], bool)
+        return Occlusion(image, visible_mask(person, nothing, STRANGER), "people", "person", "", (0, 0, 0, 0), ratio,
+                         0.0, seed)
     rng = generator(seed)
-    walk = Walk(bool(rng.integers(2)), float(rng.uniform(*REACH)), math.exp(rng.uniform(-0.1, 0.1)))
+    right = bool(rng.integers(2))  # drawn in any case: all strangers of a seed walk alike
+    walk = Walk(right if how.come_from == "random" else how.come_from == "right", float(rng.uniform(*REACH)),
+                how.size * math.exp(rng.uniform(-0.1, 0.1)))
     rows = crowd.candidates(pid, camid)
+    frame = Frame(person > 0 if how.layer == "behind" else None, taken)
     best = None
     for row in rows[rng.integers(len(rows), size=TRIES)]:
         stranger = crowd.stranger(int(row))
         if stranger is None:
             continue
-        pasted, alpha = paste_person(image, stranger, walk, find_progress(stranger, walk, ratio))
-        error = abs(float((alpha >= 128).mean()) - ratio)
+        progress = find_progress(stranger, walk, ratio, frame, how.edge)
+        pasted, alpha = paste_person(image, stranger, walk, progress, frame, how.edge)
+        error = abs(frame.share(alpha) - ratio)
         if best is None or error < best[0]:
             best = error, stranger, pasted, alpha
         if error <= TOLERANCE:
@@ -167,6 +232,5 @@ def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: in
         raise ReanchorError(f"occlude.people_ratios: {TRIES} images beside pid {pid} have empty person "
                             "masks; check the dataset's masks or set occlude.people_ratios to []")
     _, stranger, pasted, alpha = best
-    covered = alpha >= 128
-    return Occlusion(pasted, visible_mask(person, covered, STRANGER), "people", "person", stranger.image_id,
-                     bounding_box(alpha > 0), ratio, float(covered.mean()), seed)
+    return Occlusion(pasted, visible_mask(person, frame.covered(alpha), STRANGER), "people", "person",
+                     stranger.image_id, bounding_box(alpha > 0), ratio, frame.share(alpha), seed)

@@ -11,8 +11,9 @@ from reanchor.occlusion.plan import Suite
 
 COLOURS = {TARGET: (60, 200, 90), OBJECT: (225, 60, 50), STRANGER: (60, 110, 235), UNKNOWN: (150, 150, 150)}
 EXAMPLES = 8
+LINES = 40  # above it a series shows one of its ratios
 TALLEST = 128  # pixels of a shown image
-TITLE = 96  # pixels of the left column
+LETTER = 6  # pixels across, of the titles in the left column
 
 
 def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -24,17 +25,27 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def write_contact_sheet(path: Path, folder: Path, suites: list[Suite]) -> None:
-    """One line per training set and test suite: pairs of an occluded image and its overlay."""
+    """One line per training set and test suite: pairs of an occluded image and its overlay.
+
+    Where these are many, a series shows the suite of its middle ratio.
+    """
     shown = [suite for suite in suites if suite.split != "val"]
+    if len(shown) > LINES:
+        series: dict[tuple[str, str], list[Suite]] = {}
+        for suite in shown:
+            series.setdefault((suite.split, suite.series), []).append(suite)
+        shown = [own[len(own) // 2] for own in series.values()]
     lines = [(suite.folder, _line(OccludedSet.open(folder / suite.folder))) for suite in shown]
     if not lines:
         return
-    height, width = lines[0][1].shape[0] + 6, TITLE + max(line.shape[1] for _, line in lines)
+    titles = [title.replace("/", "\n") for title, _ in lines]
+    left = 12 + LETTER * max(len(word) for title in titles for word in title.split("\n"))
+    height, width = lines[0][1].shape[0] + 6, left + max(line.shape[1] for _, line in lines)
     sheet = Image.new("RGB", (width, height * len(lines)), "white")
     draw = ImageDraw.Draw(sheet)
-    for index, (title, line) in enumerate(lines):
-        sheet.paste(Image.fromarray(line), (TITLE, index * height + 3))
-        draw.multiline_text((4, index * height + 8), title.replace("/", "\n"), fill="black")
+    for index, (title, (_, line)) in enumerate(zip(titles, lines, strict=True)):
+        sheet.paste(Image.fromarray(line), (left, index * height + 3))
+        draw.multiline_text((4, index * height + 8), title, fill="black")
     sheet.save(path)
 
 

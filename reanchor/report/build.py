@@ -8,13 +8,15 @@ from reanchor.config import flatten
 from reanchor.config.sections import Params
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.files import atomic_path, write_json
-from reanchor.report import names, words
+from reanchor.report import laboratory, names, words
 from reanchor.report.charts import Series, line_chart
 from reanchor.report.curves import training_charts
 from reanchor.report.galleries import gallery_blocks, read_rows, token_blocks
 from reanchor.report.pictures import HEAT_TOP, MASK_COLOURS, sheet
+from reanchor.report.search import search_page
 from reanchor.report.summary import summarise
 from reanchor.report.table import protocol_line, protocol_note
+from reanchor.search.study import SearchStudy, load_search_study
 
 
 def build_report(params: Params, root: Path) -> dict:
@@ -23,13 +25,14 @@ def build_report(params: Params, root: Path) -> dict:
     Raises:
         ReanchorError: when an output of an earlier stage is missing.
     """
-    return write_report(params, root, load_study(root / "data/prepared", root / "data/occluded"))
+    places = root / "data/prepared", root / "data/occluded"
+    return write_report(params, root, load_study(*places), load_search_study(*places))
 
 
-def write_report(params: Params, root: Path, study: Study) -> dict:
-    """As `build_report`, with the pictures of `study`."""
+def write_report(params: Params, root: Path, study: Study, search: SearchStudy | None = None) -> dict:
+    """As `build_report`, with the pictures of `study` and `search`."""
     summary = summarise(params, root)
-    page = render_page(summary, params, root, study)
+    page = render_page(summary, params, root, study, search)
     write_json(root / "reports/summary.json", summary)
     with atomic_path(root / "reports/index.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
@@ -37,7 +40,7 @@ def write_report(params: Params, root: Path, study: Study) -> dict:
             "page_bytes": len(page.encode())}
 
 
-def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
+def render_page(summary: dict, params: Params, root: Path, study: Study, search: SearchStudy | None = None) -> str:
     """The whole page; nothing in it is loaded from elsewhere."""
     environment = Environment(
         loader=PackageLoader("reanchor.report"),
@@ -46,7 +49,8 @@ def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"method": names.method, "condition": names.condition, "signed": words.signed}
+    environment.filters |= {"method": names.method, "condition": names.condition, "gallery": names.gallery,
+                            "signed": words.signed}
     known = [*names.METHODS, *summary["methods"]]
     colours = {name: known.index(name) for name in summary["methods"]}  # a method keeps its colour
     evaluate = root / "reports/evaluate"
@@ -63,8 +67,15 @@ def render_page(summary: dict, params: Params, root: Path, study: Study) -> str:
         galleries=gallery_blocks(read_rows(evaluate / "rankings.parquet"), study, params.report),
         tokens=token_blocks(read_rows(evaluate / "token_maps.parquet"), study, params.report.token_images),
         token_table=token_table(summary["token_shares"]),
+        areas=laboratory.area_rows(summary),
+        area_sentences=laboratory.area_sentences(summary),
+        weights=laboratory.weight_charts(summary["token_shares"]),
+        preferences=laboratory.preference_charts(summary["token_shares"]),
+        anchors=laboratory.anchor_tables(summary["anchor_parts"]),
         heat_top=HEAT_TOP,
         mask_colours=MASK_COLOURS,
+        search=search_page(summary["search"], read_rows(root / "reports/search/rankings.parquet"), search,
+                           params.report) | {"share": f"{100 * params.search.confidence:g} %"},
         training=training_charts(root / "reports"),
         statistics=flatten(summary["data"]),
         sheets=[(title, sheet(root / path)) for title, path in SHEETS],
@@ -80,17 +91,19 @@ SHEETS = (
 
 def table_columns(summary: dict) -> dict:
     """Columns of the result tables: the first one, then one table per kind of growing occlusion."""
+    if not summary["methods"]:
+        return {"first": [], "first_groups": [], "suites": []}
     present = summary["results"][summary["methods"][0]]
     first = [(k, c, k) for c, ks in (("whole", ("mAP", "R1", "R5", "R10", "mINP")),
                                      ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")),
                                      ("whole-reranked", ("mAP", "R1")), ("whole-nfc", ("mAP", "R1")))
              if c in present for k in ks]
     groups = [
-        (names.KINDS[c], sum(column[1] == c for column in first))
+        (names.kind(c), sum(column[1] == c for column in first))
         for c in dict.fromkeys(c for _, c, _ in first)
     ]
     suites = [([(f"{100 * ratio:.0f} %", name, "mAP") for name, ratio in series],
-               [(f"{names.KINDS[kind]}: mAP by occluded share of the query", len(series))])
+               [(f"{names.kind(kind)}: mAP by occluded share", len(series))])
               for kind, series in summary["ratios"].items() if series]
     return {"first": first, "first_groups": groups, "suites": suites}
 
@@ -99,7 +112,7 @@ def best_methods(summary: dict) -> dict[tuple[str, str], str]:
     """(condition, metric) -> the method with the highest value."""
     results = summary["results"]
     return {(c, k): max(results, key=lambda m: results[m][c][k]["value"])
-            for c, metrics in results[summary["methods"][0]].items() for k in metrics}
+            for method in summary["methods"][:1] for c, metrics in results[method].items() for k in metrics}
 
 
 def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
@@ -109,8 +122,8 @@ def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
         points = [("whole", 0.0), *suites]
         if suites:
             series = [_accuracy(summary["results"][m], points, m, colours[m]) for m in summary["methods"]]
-            charts.append({"title": names.KINDS[kind],
-                           "svg": line_chart(series, "occluded share of the query image", "mAP, %", zero=True,
+            charts.append({"title": names.kind(kind),
+                           "svg": line_chart(series, "occluded share of the image", "mAP, %", zero=True,
                                              percent_x=True)})
     return charts
 
@@ -140,10 +153,10 @@ def lead_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
         ]
         charts.append(
             {
-                "title": names.KINDS[kind],
+                "title": names.kind(kind),
                 "methods": [s["method"] for s in own],
                 "svg": line_chart(
-                    series, "occluded share of the query image", "lead, mAP points", zero=True, percent_x=True
+                    series, "occluded share of the image", "lead, mAP points", zero=True, percent_x=True
                 ),
                 "text": [words.lead_sentence(s)["text"] for s in own],
             }

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from reanchor.report.charts import COLOURS, Series, line_chart
 
-STAGES = ("backbone", "prompts", "finetune", "saga", "gate")
+STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
 NOT_CURVES = ("step", "epoch", "lr", "seconds", "images_per_second", "peak_memory_mb", "phase")
 LONGEST = 400  # points of a line; longer ones are averaged in groups
 

@@ -5,10 +5,14 @@ METHODS = {
     "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
     "imported": "Imported model",
     "gated": "Gated [CLS]",
+    "clip_tuned": "Fine-tuned CLIP", "sdm": "SDM (IRRA)", "tbps_clip": "TBPS-CLIP", "mgcc": "MGCC",
 }
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
          "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",
-         "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people"}
+         "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people", "mixed": "Mixed"}
+SIDES = {"gallery": "gallery", "both": "queries and gallery"}  # that are occluded, where not the queries
+
+GALLERY = "gallery-"  # what names of occluded galleries begin with
 
 
 def method(key: str) -> str:
@@ -18,8 +22,28 @@ def method(key: str) -> str:
     return f"{METHODS[model]}, {key.removeprefix(f'{model}_')}" if model else key  # a variant: another feature
 
 
+def kind(key: str) -> str:
+    """"people" -> "Pasted people"; "both-masking-stripe" -> "Masking (stripe), queries and gallery"."""
+    if key in KINDS:
+        return KINDS[key]
+    side = next((side for side in SIDES if key.startswith(f"{side}-")), "")
+    base, *options = key.removeprefix(f"{side}-").split("-")
+    name = KINDS.get(base, base)
+    return name + (f" ({', '.join(options)})" if options else "") + (f", {SIDES[side]}" if side else "")
+
+
 def condition(key: str) -> str:
     """"people-0.30" -> "Pasted people, 30 %"."""
-    kind, _, ratio = key.partition("-") if key not in KINDS else (key, "", "")
-    name = KINDS.get(kind, kind)
-    return f"{name}, {100 * float(ratio):.0f} %" if ratio else name
+    series, _, ratio = key.rpartition("-")
+    try:
+        return f"{kind(series)}, {100 * float(ratio):.0f} %"
+    except ValueError:  # no ratio at its end
+        return kind(key)
+
+
+def gallery(key: str) -> str:
+    """State of a gallery: "gallery-ogor" -> "Occluded gallery: objects (OGor)"."""
+    if key == "whole":
+        return "Whole gallery"
+    name = condition(key.removeprefix(GALLERY))
+    return f"Occluded gallery: {name[0].lower()}{name[1:]}"

@@ -18,6 +18,7 @@ MASK_COLOURS = {
 # Anchor colours of the heat scale, dark to bright, equally spaced.
 HEAT = np.array([(13, 8, 50), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], np.float64)
 HEAT_TOP = 3.0  # times an even share; brighter is cut
+SCALE, PALE, FRAME = 2, 190.0, (255.0, 196.0, 0.0)  # of pictures of kept patches
 SHEET_WIDTH = 1400  # pixels; wider contact sheets are shrunk
 
 
@@ -55,6 +56,30 @@ def weight_density(weights: np.ndarray, grid: tuple[int, int], size: tuple[int, 
         area = (bottoms[row] - tops[row]) * (rights[col] - lefts[col])
         density[tops[row] : bottoms[row], lefts[col] : rights[col]] += weight / area
     return density * size[0] * size[1] / np.sum(weights)
+
+
+def selection_picture(image: np.ndarray, kept: list[int], grid: tuple[int, int]) -> str:
+    """data: address of an image [H, W, 3], twice its size: dropped patches pale and grey, kept ones framed.
+
+    Args:
+        kept: patches of the grid, counted row by row.
+    """
+    rows, cols = (np.arange(SCALE * size) * count // (SCALE * size)
+                  for size, count in zip(image.shape[:2], grid, strict=True))
+    chosen = np.zeros(grid, bool)
+    chosen.flat[kept] = True
+    chosen = chosen[rows][:, cols]
+    large = image.repeat(SCALE, 0).repeat(SCALE, 1).astype(np.float64)
+    pale = 0.3 * large.mean(2, keepdims=True) + 0.7 * PALE
+    shown = np.where(chosen[..., None], large, pale)
+    shown[_edges(chosen)] = FRAME
+    return jpeg(shown.round().astype(np.uint8))
+
+
+def _edges(chosen: np.ndarray) -> np.ndarray:
+    """The pixels of a mask [H, W] beside which it ends."""
+    inside = np.pad(chosen, 1)
+    return chosen & ~(inside[:-2, 1:-1] & inside[2:, 1:-1] & inside[1:-1, :-2] & inside[1:-1, 2:])
 
 
 def sheet(path: Path) -> str | None:

@@ -1,33 +1,16 @@
 """Collect what the stages reported into one dictionary, `reports/summary.json`."""
 
 import dataclasses
-import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
 from reanchor.config.sections import Params
-from reanchor.errors import ReanchorError
+from reanchor.report.files import read_json
+from reanchor.report.search import search_summary
 from reanchor.report.words import study_sentences
 
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate")
-
-
-def read_json(path: Path) -> Any:
-    """Parsed JSON.
-
-    Raises:
-        ReanchorError: when the file is missing or is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ReanchorError(
-            f"{path}: not found; the report reads it, run `dvc repro evaluate` first"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise ReanchorError(f"{path}: not JSON ({error}); delete it and run `dvc repro` again") from error
+TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
 
 
 def evaluation_summary(folder: Path) -> dict:
@@ -43,10 +26,16 @@ def evaluation_summary(folder: Path) -> dict:
         results.setdefault(row["method"], {}).setdefault(row["condition"], {})[row["metric"]] = cell
     return {
         "methods": list(results), "results": results, "protocol": protocol,
-        "slopes": read_json(folder / "slopes.json"), "token_shares": read_json(folder / "token_shares.json"),
+        "slopes": read_json(folder / "slopes.json"), "areas": read_json(folder / "areas.json"),
+        "anchor_parts": read_json(folder / "anchor_parts.json"),
+        "token_shares": read_json(folder / "token_shares.json"),
         "ratios": {kind: [[s["name"], s["ratio"]] for s in protocol["suites"] if s["kind"] == kind]
-                   for kind in ("masking", "people")},
+                   for kind in dict.fromkeys(["masking", "people", *_growing(protocol["suites"])])},
     }
+
+
+def _growing(suites: list[dict]) -> list[str]:
+    return [suite["kind"] for suite in suites if suite["ratio"] is not None]
 
 
 def summarise(params: Params, root: Path) -> dict:
@@ -54,9 +43,10 @@ def summarise(params: Params, root: Path) -> dict:
     evaluation = evaluation_summary(root / "reports/evaluate")
     statistics = root / "data/prepared/statistics.json"
     settings = dataclasses.asdict(params)
+    search = search_summary(root / "reports/search")
     settings.pop("runtime")  # how to run, never what comes out
     return {
-        "title": params.report.title, **evaluation, "sentences": study_sentences(evaluation),
+        "title": params.report.title, **evaluation, "sentences": study_sentences(evaluation), "search": search,
         "data": read_json(statistics) if statistics.is_file() else {},
         "training": _training(root / "reports"), "settings": settings,
     }

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from reanchor.errors import ReanchorError
 from reanchor.report import names
-from reanchor.report.summary import evaluation_summary, read_json
-from reanchor.report.words import cell, lead_sentence, main_slopes
+from reanchor.report.files import read_json
+from reanchor.report.search import DETAILED, METRICS, changed, search_protocol
+from reanchor.report.summary import evaluation_summary
+from reanchor.report.words import cell, lead_sentence, main_slopes, skipped
 
 NAME_WIDTH = 20
 COLUMN = 19
@@ -27,6 +29,8 @@ def format_table(summary: dict) -> str:
     Cells are in percent: value [interval] in the first block, value and the interval's larger half-width
     in the others. The short protocol stands below each block.
     """
+    if "skipped" in summary["protocol"]:
+        return "\n\n".join([_wrap(skipped(summary["protocol"])), search_table(summary.get("search", {}))])
     results, methods, short = summary["results"], summary["methods"], _wrap(protocol_note(summary["protocol"]))
     first = [column for column in FIRST if column[1] in results[methods[0]]]
     blocks = [_block("", [title for title, _, _ in first],
@@ -35,12 +39,34 @@ def format_table(summary: dict) -> str:
         if series:
             rows = {m: [_half_width(results[m][name]["mAP"]) for name, _ in series] for m in methods}
             width = max(10, min(12, (120 - NAME_WIDTH) // len(series)))
-            blocks += [_block(f"{names.KINDS[kind]}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
+            blocks += [_block(f"{names.kind(kind)}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
                               rows, width), short]
-    blocks.append("\n".join(_wrap(f"{names.KINDS[slope['kind']]}: {lead_sentence(slope)['text']}")
+    blocks.append("\n".join(_wrap(f"{names.kind(slope['kind'])}: {lead_sentence(slope)['text']}")
                             for slope in main_slopes(summary)))
     blocks.append(_wrap(protocol_line(summary["protocol"])))
+    blocks.append(search_table(summary.get("search", {})))
     return "\n\n".join(block for block in blocks if block)
+
+
+def search_table(search: dict) -> str:
+    """A block for each state of the gallery that sentences searched, the costs of occlusion and the protocol.
+
+    Cells are in percent: value and the interval's larger half-width. Empty where the stage never ran.
+    """
+    if not search.get("methods"):
+        return f"Text-based search: skipped, {search['skipped']}." if "skipped" in search else ""
+    results, blocks = search["results"], ["Text-based search: sentences search the gallery"]
+    for condition in search["conditions"][:DETAILED]:
+        rows = {m: [_half_width(results[m][condition][k]) for k in METRICS] for m in search["methods"]}
+        blocks.append(f"{names.gallery(condition)}\n" + _block("", list(METRICS), rows, 15))
+    for condition in search["conditions"][DETAILED:]:
+        cells = "; ".join(f"{names.method(m)} {cell(results[m][condition]['R1'])}" for m in search["methods"])
+        blocks.append(_wrap(f"{names.gallery(condition)}, R1: {cells}"))
+    for condition in search["conditions"][1:DETAILED]:
+        blocks.append("\n".join(_wrap(f"{names.gallery(condition)}: {names.method(m)}: R1 changes by "
+                                      f"{changed(results[m][condition]['R1'])}, mAP by "
+                                      f"{changed(results[m][condition]['mAP'])}.") for m in search["methods"]))
+    return "\n\n".join([*blocks, _wrap(f"Protocol: {search_protocol(search['protocol'])}")])
 
 
 FIRST = (("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mINP", "whole", "mINP"),
@@ -53,6 +79,8 @@ UNSAID = {"card": "", "galleries": 1, "camera_rule_costs": ""}  # by a summary.j
 
 def protocol_note(protocol: dict) -> str:
     """Sizes, card, camera rule, selection and extras: what has to stand with each table."""
+    if "skipped" in protocol:
+        return skipped(protocol)
     protocol = UNSAID | protocol
     galleries = f", {protocol['galleries']} random galleries" if protocol["galleries"] > 1 else ""
     return (f"{protocol['queries']} queries, gallery {protocol['gallery']}{galleries}; protocol card "
@@ -62,6 +90,8 @@ def protocol_note(protocol: dict) -> str:
 
 def protocol_line(protocol: dict) -> str:
     """The whole protocol in one sentence, to stand beside any number."""
+    if "skipped" in protocol:
+        return skipped(protocol)
     protocol = UNSAID | protocol
     card = protocol["card"] and f" (protocol card {protocol['card']})"
     costs = protocol["camera_rule_costs"] and f" ({protocol['camera_rule_costs']})"

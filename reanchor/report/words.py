@@ -18,9 +18,16 @@ def cell(result: dict) -> str:
 
 def study_sentences(evaluation: dict) -> dict:
     """{"headline": str, "verdicts": [str], "leads": [{kind, method, text}], "tokens": [str]}."""
+    if "skipped" in evaluation["protocol"]:
+        return {"headline": skipped(evaluation["protocol"]), "verdicts": [], "leads": [], "tokens": []}
     return {"headline": headline(evaluation), "verdicts": verdicts(evaluation),
             "leads": [lead_sentence(s) for s in main_slopes(evaluation)],
             "tokens": token_sentences(evaluation["token_shares"])}
+
+
+def skipped(protocol: dict) -> str:
+    """Why there is no figure of image queries."""
+    return f"Image queries were not evaluated: {protocol['skipped']}."
 
 
 def headline(evaluation: dict) -> str:
@@ -57,7 +64,7 @@ def verdicts(evaluation: dict) -> list[str]:
     """One line per kind of occlusion: how the main method stands against global pooling."""
     return [
         f"{names.method(s['method'])} against {names.method(s['reference'])}, "
-        f"{names.KINDS[s['kind']].lower()}: {signed(s['lead'][0])} mAP on whole bodies, "
+        f"{names.kind(s['kind']).lower()}: {signed(s['lead'][0])} mAP on whole bodies, "
         f"{signed(s['lead'][-1])} at {100 * s['ratios'][-1]:.0f} %; {verdict(s)}."
         for s in main_slopes(evaluation)
         if s["method"] == MAIN

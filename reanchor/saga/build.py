@@ -64,3 +64,10 @@ def check_fits(config: Saga, encoder: ImageEncoder) -> None:
     if encoder.width % config.refine_heads:
         raise ReanchorError(f"saga.refine_heads: got {config.refine_heads}; allowed: a divisor of {encoder.width}, "
                             "this backbone's token width")
+
+
+def check_anchors(config: Saga, kind: str) -> None:
+    """Raise ReanchorError where the anchors' texts describe something else than the images show."""
+    if config.anchors == "text" and kind == "vehicle":
+        raise ReanchorError("saga.anchors: got 'text', whose phrases name a person's parts and clothes, but the "
+                            "dataset shows vehicles; allowed: free, random_frozen, generic_frozen")

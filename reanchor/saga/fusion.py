@@ -21,6 +21,12 @@ def spread(queries: Parts, gallery: Parts) -> list[float]:
             for q, g in zip(queries, gallery, strict=True)]
 
 
+def equal_spreads(weights: list[float], spreads: list[float]) -> tuple[float, float, float]:
+    """Weights for parts whose cosines are scaled to equal spreads, as weights of the raw cosines; they sum to 1."""
+    raw = [weight / spread for weight, spread in zip(weights, spreads, strict=True)]
+    return tuple(weight / sum(raw) for weight in raw)
+
+
 def choose_weights(validation: Validation, queries: dict[str, Parts], gallery: Parts, grid: list[float]
                    ) -> tuple[tuple[float, float, float], dict[str, float]]:
     """Try 1 : c : p for all c, p of `grid`; return raw weights and the figures of the best.
@@ -30,11 +36,10 @@ def choose_weights(validation: Validation, queries: dict[str, Parts], gallery: P
     spreads = spread(queries["whole"], gallery)
     best, best_figures = None, {"score": float("-inf")}
     for cls, projected in itertools.product(grid, grid):
-        weights = tuple(w / s for w, s in zip((1.0, cls, projected), spreads, strict=True))
+        weights = equal_spreads([1.0, cls, projected], spreads)
         figures = validation.score_features(
             fuse(gallery, list(weights)).cpu().numpy(),
             {name: fuse(parts, list(weights)).cpu().numpy() for name, parts in queries.items()})
         if figures["score"] > best_figures["score"]:
             best, best_figures = weights, figures
-    total = sum(best)
-    return tuple(weight / total for weight in best), best_figures
+    return best, best_figures

@@ -15,7 +15,7 @@ from reanchor.embedding.reid import ReidEmbedder
 from reanchor.embedding.saga import save_saga
 from reanchor.files import atomic_directory
 from reanchor.saga.batch import tapped_blocks
-from reanchor.saga.build import build_head
+from reanchor.saga.build import build_head, check_anchors
 from reanchor.saga.end_to_end import stage4_job
 from reanchor.saga.head import SagaHead
 from reanchor.saga.tokens import TokenSource, open_tokens
@@ -37,17 +37,19 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
         reid.side = None  # neither stage 3 nor the saved model has it
     freeze(reid).to(device)
     data = TrainingImages.open(root / "data/prepared", root / "data/occluded")
+    check_anchors(config, data.kind)
     text = clip.text_encoder().to(device)
     head = build_head(config, reid, data.identities, text, spec.tokenizer(), data.camera_count).to(device)
     mark = mark_of(params, root)
-    tokens = open_tokens(root / f".checkpoints/saga-tokens-{mark}.npy", reid, data, params.finetune, config, spec)
+    cache = root / f".checkpoints/saga-tokens-{tokens_mark(params, root)}.npy"
+    tokens = open_tokens(cache, reid, data, params.finetune, config, spec)
     blocks = tapped_blocks(config.token_blocks, reid.encoder.depth)
     watch = Watch(head, text, ReidEmbedder("saga", reid, spec, device), blocks,
                   Validation.open(root / "data/prepared", root / "data/occluded"))
     outcome = _phases(params, head, text, tokens, data, mark, root, watch, recorder)
     if config.epochs_4:
         outcome = _stage4(params, outcome, head, text, data, spec, mark, root, watch, recorder)
-    weights, figures = watch.fusion(config.fusion_grid, config.fusion_weights)
+    weights, figures = watch.fusion(config.fusion_grid, config.fusion_weights, config.fusion_equal_spreads)
     with atomic_directory(out) as folder:
         save_saga(head, head.anchors(text), reid, spec, blocks, weights, folder,
                   config={"prepare": asdict(params.prepare), "saga": asdict(config)})
@@ -63,6 +65,16 @@ def mark_of(params: Params, root: Path) -> str:
     if params.saga.epochs_4:
         paths.append(root / "models/prompts/prompts.safetensors")
     return checkpoint.fingerprint(asdict(params.saga), asdict(params.finetune), checkpoint.inputs(*paths))
+
+
+def tokens_mark(params: Params, root: Path) -> str:
+    """What the cached tokens depend on: heads that differ in other settings share a cache."""
+    config, finetune = params.saga, params.finetune
+    views = (config.seed, config.views, config.draw_block, config.token_blocks, config.drop_sie,
+             config.domain == "clip", finetune.flip, finetune.pad, finetune.erase, finetune.occluded)
+    return checkpoint.fingerprint(views, checkpoint.inputs(
+        root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
+        *(root / f"models/finetune/clip_reid/{name}" for name in ("weights.safetensors", "model.json"))))
 
 
 def _phases(params: Params, head: SagaHead, text: TextEncoder, tokens: TokenSource, data: TrainingImages, mark: str,

@@ -9,6 +9,7 @@ D token width, E joint width.
 
 import json
 import math
+import mmap
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ class CachedTokens:
     def take(self, chosen: np.ndarray, view: np.ndarray) -> TokenBatch:
         """The tokens of training images `chosen` [B], each in its view [B]."""
         rows = self.cache[chosen, view]
+        let_go(self.cache)
         read = {name: torch.from_numpy(rows[name].astype(np.float32)).to(self.device) for name in rows.dtype.names}
         return TokenBatch(cameras=torch.from_numpy(self.cameras[chosen]).to(self.device), **read)
 
@@ -128,10 +130,16 @@ def cache_tokens(path: Path, fresh: FreshTokens, projected: bool, batch: int = 2
             for view in range(fresh.views):
                 _write(cache, fresh, start, stop, view)
             cache.flush()
+            let_go(cache)
             write_json(progress, {"images": stop})
         del cache
     progress.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
+
+
+def let_go(cache: np.memmap) -> None:
+    """Pages of a memory map that were read or flushed stop counting as the process' own; the system may keep them."""
+    cache.base.madvise(mmap.MADV_DONTNEED)
 
 
 def _write(cache: np.ndarray, fresh: FreshTokens, start: int, stop: int, view: int) -> None:

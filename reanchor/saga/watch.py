@@ -9,7 +9,7 @@ from reanchor.embedding.reid import ReidEmbedder
 from reanchor.evaluation.ranking import Labels
 from reanchor.saga.batch import token_batch
 from reanchor.saga.features import fuse
-from reanchor.saga.fusion import Parts, choose_weights
+from reanchor.saga.fusion import Parts, choose_weights, equal_spreads, spread
 from reanchor.saga.head import SagaHead
 from reanchor.validation import Validation
 
@@ -38,16 +38,21 @@ class Watch:
         return self.validation.score(
             lambda images, labels: F.normalize(self.parts(images, labels)[0], dim=1).cpu().numpy())
 
-    def fusion(self, grid: list[float], given: list[float]) -> tuple[tuple[float, float, float], dict[str, float]]:
-        """Fusion weights (the `given` ones, else the grid's best) and validation figures of the fused feature."""
+    def fusion(self, grid: list[float], given: list[float], equal: bool = False
+               ) -> tuple[tuple[float, float, float], dict[str, float]]:
+        """Fusion weights (the `given` ones, else the grid's best) and validation figures of the fused feature.
+
+        With `equal` the given ones are divided by the spreads of the parts' validation cosines, as the grid's are.
+        """
         self.head.eval()
         view = self.validation
         gallery = self.parts(view.gallery, view.gallery_labels)
         queries = {name: self.parts(images, view.query_labels) for name, images in view.queries.items()}
         if given:
-            weights = tuple(weight / sum(given) for weight in given)
-            figures = view.score_features(fuse(gallery, given).cpu().numpy(), {
-                name: fuse(parts, given).cpu().numpy() for name, parts in queries.items()})
+            spreads = spread(queries["whole"], gallery) if equal else [1.0] * len(given)
+            weights = equal_spreads(given, spreads)
+            figures = view.score_features(fuse(gallery, list(weights)).cpu().numpy(), {
+                name: fuse(parts, list(weights)).cpu().numpy() for name, parts in queries.items()})
         else:
             weights, figures = choose_weights(view, queries, gallery, grid)
         return weights, {f"fused_{name}": value for name, value in figures.items()}

@@ -94,7 +94,7 @@ class DualSearcher:
     def __init__(self, name: str, model: DualEncoder, spec: ClipSpec):
         self.name, self.model, self.spec = name, model, spec
         self.grid = model.image.grid
-        self.tokenizer = spec.tokenizer()
+        self.tokenizer, self.context = spec.tokenizer(), model.text.context_length
 
     @torch.inference_mode()
     def images(self, images: np.ndarray) -> Encoded:
@@ -102,11 +102,14 @@ class DualSearcher:
         pixels = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
         return {"feature": F.normalize(self.model.images(pixels.to(self.model.device)).float(), dim=1)}
 
+    def read(self, sentence: str) -> str:
+        """A sentence as it is tokenised."""
+        return clean_sentence(sentence) if self.model.clean else sentence
+
     @torch.inference_mode()
     def sentences(self, sentences: Sequence[str]) -> Encoded:
         """{"feature": unit [B, E]} of B sentences; those longer than the context lose their end."""
-        texts = [clean_sentence(text) for text in sentences] if self.model.clean else list(sentences)
-        tokens = tokenize(self.tokenizer, texts, self.model.text.context_length)
+        tokens = tokenize(self.tokenizer, [self.read(text) for text in sentences], self.model.text.context_length)
         return {"feature": F.normalize(self.model.sentences(tokens.to(self.model.device)).float(), dim=1)}
 
     def similarity(self, sentences: Encoded, images: Encoded) -> Tensor:

@@ -33,9 +33,12 @@ def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
                             "model.json says all of it; leave it out, it is for checkpoints")
     values, _ = verified(source)
     outcome = Outcome("weights.safetensors", "used", _tensors(source), f"kind {values['kind']}, copied as it is")
-    values["imported"] = {"source": source.resolve().name, "parts": [dataclasses.asdict(outcome)]}
+    earlier = {"earlier": values["imported"]} if "imported" in values else {}
+    values["imported"] = {"source": source.resolve().name, "parts": [dataclasses.asdict(outcome)], **earlier}
     with atomic_directory(out) as folder:
-        shutil.copyfile(source / "weights.safetensors", folder / "weights.safetensors")
+        for name in ("weights.safetensors", "prompts.safetensors"):  # the latter where a checkpoint brought it
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
         (folder / "model.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
     return [outcome]
 

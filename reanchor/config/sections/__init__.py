@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 from reanchor.config.sections.data import Occlude, Prepare, Render
 from reanchor.config.sections.field import field
-from reanchor.config.sections.judging import FEATURES, Evaluate, Nfc, Report, Rerank
+from reanchor.config.sections.judging import FEATURES, Evaluate, Nfc, Report, Rerank, Search
+from reanchor.config.sections.mgcc import Mgcc, MgccModel
 from reanchor.config.sections.models import NOTHING_IMPORTED, Backbone, Imported, Pretrain
 from reanchor.config.sections.text import NO_BACK_TRANSLATIONS, TEXT_TERMS, Tbps, TextRecipe
 from reanchor.config.sections.training import Finetune, Gate, LossWeights, Prompts, Saga
 
 __all__ = [
     "FEATURES", "NOTHING_IMPORTED", "NO_BACK_TRANSLATIONS", "TEXT_TERMS", "Backbone", "Evaluate", "Finetune", "Gate",
-    "Imported", "LossWeights", "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts", "Render", "Report",
-    "Rerank", "Runtime", "Saga", "Tbps", "TextRecipe",
+    "Imported", "LossWeights", "Mgcc", "MgccModel", "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts", "Render",
+    "Report", "Rerank", "Runtime", "Saga", "Search", "Tbps", "TextRecipe",
 ]
 
 
@@ -42,6 +43,8 @@ class Params:
     imported: Imported = field(Imported())
     gate: Gate = field(Gate())
     tbps: Tbps = field(Tbps())
+    mgcc: Mgcc = field(Mgcc())
     evaluate: Evaluate = field(Evaluate())
+    search: Search = field(Search())
     report: Report = field(Report())
     runtime: Runtime = field(Runtime())

@@ -26,14 +26,17 @@ class Render:
 class Prepare:
     reader: str = field("market1501", choices=(
         "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
-        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "folder", "csv"))
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
+        "folder", "csv"))
     root: str = "data/streetfolk"
     card: str = field("none", choices=(  # the dataset's protocol and known counts
         "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
         "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
-        "vehicleid"))
+        "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid"))
     test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
+    test_records: int = field(0, low=0)  # of a text dataset's list, the first so many; 0: all
     drop_distractors: bool = False  # leave pid 0 out of the gallery
+    drop_pids: list[int] = field([], low=1)  # identities to leave out
     acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back
     interpolation_train: str = field("bicubic", choices=("bicubic", "bilinear"))
     interpolation_test: str = field("bicubic", choices=("bicubic", "bilinear"))  # of val, query and gallery
@@ -45,13 +48,31 @@ class Prepare:
     max_pixels: int = field(20_000_000, low=1)  # per image
 
 
+RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+
+
 @dataclass
 class Occlude:
+    """Controlled suites vary one thing at a time: the first value of each list is the plain one."""
+
     seed: int = field(0, low=0)
-    library: str = "drawn"  # or a folder of CLASSn.png cut-outs
-    variant: str = field("ogor-paper", choices=("ogor-paper", "ogor-literal"))
+    library: str = "drawn"  # or a folder of CLASSn.png or CLASS/ cut-outs
+    masks: str = ""  # folder of person masks, PNGs named as the images; "": those of data/prepared
+    variant: str = field("ogor-paper", choices=("ogor-paper", "ogor-literal", "ogor-released"))
+    splits: list[str] = field(["train", "val", "test"], choices=("train", "val", "test"))  # that get OGor sets
     train_share: float = field(0.3, low=0.0, high=1.0)  # of training images with an OGor copy
+    gallery_share: float = field(0.3, low=0.0, high=1.0)  # of each identity's gallery images in occluded galleries
+    sides: str = field("query", choices=("query", "gallery", "both"))  # of the test suites that are judged
     ratio_low: float = field(0.1, low=0.01, high=0.9)
     ratio_high: float = field(0.6, low=0.01, high=0.9)
-    masking_ratios: list[float] = field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], low=0.01, high=0.9)
-    people_ratios: list[float] = field([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], low=0.01, high=0.9)
+    unseen_classes: list[str] = field([])  # of cut-outs, kept for the suite ogor-unseen
+    masking_ratios: list[float] = field(RATIOS, low=0.0, high=0.9)
+    masking_shapes: list[str] = field(["block"], choices=("block", "stripe", "patches"))
+    masking_positions: list[str] = field(["random"], choices=("random", "top", "middle", "bottom"))
+    people_ratios: list[float] = field(RATIOS, low=0.0, high=0.9)
+    people_from: list[str] = field(["random"], choices=("random", "left", "right"))
+    people_layers: list[str] = field(["front"], choices=("front", "behind"))
+    people_edges: list[str] = field(["soft"], choices=("soft", "hard", "feathered"))
+    people_size: float = field(1.0, low=0.2, high=3.0)  # beside the height in the stranger's own photograph
+    mixed_ratios: list[float] = field([], low=0.0, high=0.9)
+    mixed_with: list[str] = field(["mask", "object"], choices=("mask", "object"))  # in front of a pasted person

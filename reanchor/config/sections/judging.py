@@ -28,6 +28,9 @@ class Nfc:
 # feature, last+projected, is always judged; after_neck is the same behind the BN necks.
 FEATURES = ("before_last", "last", "projected", "last+before_last", "before_last+last+projected", "after_neck")
 
+# SAGA's, beside its fused and its refined feature, which always are judged.
+SAGA_FEATURES = ("cls", "projected", "concat", "orthogonal", "anchors", "anchors_top2")
+
 
 @dataclass
 class Evaluate:
@@ -37,6 +40,8 @@ class Evaluate:
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
     distance: str = field("cosine", choices=("cosine", "euclidean"))  # euclidean: squared
     features: list[str] = field([], choices=FEATURES)  # rows beside CLIP-ReID's own test feature
+    saga_features: list[str] = field([], choices=SAGA_FEATURES)  # rows beside SAGA's fused feature
+    flip: bool = False  # true: a row of every method with features averaged over an image and its mirror image
     rerank: Rerank = field(Rerank())
     nfc: Nfc = field(Nfc())
     memory_mb: int = field(1024, low=1)  # for features and blocks of distances while ranking
@@ -46,8 +51,23 @@ class Evaluate:
 
 
 @dataclass
+class Search:
+    """Text-based person search: sentences search the gallery."""
+
+    seed: int = field(0, low=0)
+    methods: list[str] = field(["zero_shot"], choices=("zero_shot", "clip_tuned", "sdm", "tbps_clip", "mgcc"))
+    memory_mb: int = field(1024, low=1)  # for encoded sentences and images and blocks of similarities
+    bootstrap: int = field(1000, low=10)  # resamples of the described identities
+    confidence: float = field(0.95, low=0.5, high=0.999)
+    batch: int = field(256, low=1)
+    sample_queries: int = field(64, low=0, high=64)  # sentences whose first ranks are kept for the report
+    cost_repeats: int = field(3, low=0)
+
+
+@dataclass
 class Report:
     title: str = "Streetfolk study"
     gallery_queries: int = field(6, low=0)
     gallery_ranks: int = field(8, low=1)
+    sentence_queries: int = field(4, low=0)
     token_images: int = field(8, low=0)

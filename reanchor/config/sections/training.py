@@ -63,6 +63,7 @@ class Finetune:
     warmup_factor: float = field(0.1, low=0.0, high=1.0)
     label_smoothing: float = field(0.1, low=0.0, high=0.9)
     margin: float = field(0.3, low=0.0)
+    soft_margin: bool = False  # true: log(1 + exp(gap)) in place of the margin
     flip: float = field(0.5, low=0.0, high=1.0)
     pad: int = field(4, low=0)
     erase: float = field(0.5, low=0.0, high=1.0)
@@ -124,6 +125,7 @@ class Saga:
     stage2_weight: float = field(0.1, low=0.0)
     fusion_grid: list[float] = field([0.0, 0.1, 0.2, 0.5, 1.0, 2.0], low=0.0)
     fusion_weights: list[float] = field([], low=0.0)  # refined, [CLS], projection; empty: chosen from the grid
+    fusion_equal_spreads: bool = False  # given weights are divided by the spread of each part's cosines
 
 
 @dataclass
@@ -133,11 +135,14 @@ class Gate:
     train: bool = False  # true: method=gate needs it
     model: str = field("clip_reid", choices=("clip_reid", "baseline"))  # whose weights, or losses, it stands on
     trained: bool = False  # false: added to the fine-tuned model; true: stage 2 is trained with it
-    source: str = field("network", choices=("network", "ones"))  # of the patch tokens' weights
+    source: str = field("network", choices=("network", "shared", "ones"))  # of the patch tokens' weights
     eps: float = field(0.1, low=1e-6, high=1.0)
     blocks: int = field(0, low=0)  # the last so many are gated; 0: all
     seed: int = field(0, low=0)
     network_blocks: int = field(4, low=1)  # of the backbone, copied by the visibility network
+    shared_blocks: list[int] = field([1, 2, 4], low=1)  # behind which `shared` reads tokens, 1-indexed
+    shared_own: int = field(1, low=0)  # blocks of its own
+    visibility_weight: float = field(20.0, low=0.0)  # of its loss, while stage 2 is trained with it
     epochs: int = field(22, low=1)
     batch: int = field(96, low=2)
     lr: float = field(1e-3, low=0.0)

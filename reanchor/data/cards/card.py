@@ -13,7 +13,8 @@ class Card:
 
     `counts` are of files as distributed, under the names of `statistics.files_found`; only what a
     public source states. `variants` adds counts of a part chosen by folder or setting. `needs` are
-    the folders that make the layout, alternatives apart; `lists` the files that a reader must find.
+    the folders that make the layout, alternatives apart; `lists` the files that a reader must find;
+    `records` the names that its one list of described images may have; `folders` are those below `imgs`.
     """
 
     name: str  # also conf/dataset/<name>.yaml
@@ -35,11 +36,18 @@ class Card:
     withdrawn: str = ""  # by whom and when, where its publishers took it back
     needs: tuple[tuple[str, ...], ...] = ()
     lists: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
     @property
     def test_only(self) -> bool:
         """Whether it has no training split."""
         return "train" not in self.splits
+
+    @property
+    def by_sentence(self) -> bool:
+        """Whether sentences alone are queries: no image is one."""
+        return "query" not in self.splits
 
     def expected(self, variant: str = "") -> dict[str, int]:
         """Known counts, those of `variant` included."""

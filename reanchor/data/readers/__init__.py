@@ -8,13 +8,15 @@ choices of `prepare.reader`, and give the dataset a card in `reanchor.data.cards
 from collections.abc import Callable
 from pathlib import Path
 
-from reanchor.data.captions import attach_captions
+from reanchor.data.captions import attach_captions, check_captions
 from reanchor.data.listing import Listing, apply_pid_rules
 from reanchor.data.readers import (
     csv_table,
     cuhk03_np,
+    cuhk_pedes,
     dukemtmc_reid,
     folder,
+    icfg_pedes,
     market1501,
     msmt17,
     occluded_market,
@@ -23,10 +25,13 @@ from reanchor.data.readers import (
     partial_ilids,
     partial_reid,
     pku_reid,
+    rstpreid,
     vehicleid,
     veri776,
 )
 from reanchor.errors import ReanchorError
+
+RECORD_READERS = ("cuhk_pedes", "icfg_pedes", "rstpreid")
 
 READERS: dict[str, Callable[..., Listing]] = {
     "market1501": market1501.read,
@@ -41,20 +46,24 @@ READERS: dict[str, Callable[..., Listing]] = {
     "pku_reid": pku_reid.read,
     "veri776": veri776.read,
     "vehicleid": vehicleid.read,  # takes the test size as well
+    "cuhk_pedes": cuhk_pedes.read,  # the three of described images take test_records
+    "icfg_pedes": icfg_pedes.read,
+    "rstpreid": rstpreid.read,
     "folder": folder.read,
     "csv": csv_table.read,
 }
 
 
 def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *, junk: bool = True,
-                 distractors: bool = True) -> Listing:
-    """List the dataset under `root`, with junk set aside and captions attached.
+                 distractors: bool = True, test_records: int = 0) -> Listing:
+    """List the dataset under `root`, with junk set aside, captions attached and looked through.
 
     Args:
         reader: a key of `READERS`.
         seed: divides datasets that come without splits.
         test_size: small, medium or large; VehicleID alone has several test lists.
         junk, distractors: whether pid -1 and pid 0 have their meaning here (the dataset's card says so).
+        test_records: above 0, test records after the first so many are left out (`RECORD_READERS`).
 
     Raises:
         ReanchorError: when the path or the layout is not what the reader expects.
@@ -66,6 +75,10 @@ def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *
     if not root.is_dir() and reader not in ("folder", "csv"):
         raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected the dataset's folder; unpack an "
                             "archive first")
+    if test_records and reader not in RECORD_READERS:
+        raise ReanchorError(f"prepare.test_records: got {test_records} with prepare.reader {reader!r}, which reads no "
+                            f"records; allowed: 0, or a reader among {', '.join(RECORD_READERS)}")
     more = {"test_size": test_size} if reader == "vehicleid" else {}
+    more |= {"test_records": test_records} if reader in RECORD_READERS else {}
     listing = READERS[reader](root, seed, **more)
-    return attach_captions(apply_pid_rules(listing, junk, distractors))
+    return check_captions(attach_captions(apply_pid_rules(listing, junk, distractors)))

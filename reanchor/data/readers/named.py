@@ -1,7 +1,7 @@
 """Layouts with a folder per split and pid and camera in each file name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,10 +68,14 @@ def _require_folders(root: Path, layout: NamedLayout) -> None:
                         "prepare.reader=folder or csv")
 
 
-def find_root(root: Path, folders: list[str]) -> Path | None:
-    """The folder the user probably meant, with all of `folders`: up to two levels below `root` or above it."""
+def find_root(root: Path, folders: list[str], files: Sequence[str] = ()) -> Path | None:
+    """The folder the user probably meant, with all of `folders` and, where given, one of `files`.
+
+    It is looked for up to two levels below `root` or above it.
+    """
     def complete(folder: Path) -> bool:
-        return all((folder / name).is_dir() for name in folders)
+        return all((folder / name).is_dir() for name in folders) and (
+            not files or any((folder / name).is_file() for name in files))
 
     if not root.is_dir():
         return None

@@ -1,0 +1,66 @@
+"""What is compared: each arm is a training that differs from the default study in a few settings."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training.
+
+    kind: "clip" (nothing is trained), "reid" (stages 1 and 2), "gate" or "saga" (on the "reid" arm `base`).
+    settings: what differs from the default composition.
+    """
+
+    title: str
+    kind: str
+    settings: tuple[str, ...] = ()
+    base: str = "clip_reid"
+
+
+def _saga(title: str, *settings: str, base: str = "clip_reid") -> Arm:
+    return Arm(title, "saga", settings, base)
+
+
+def _gate(title: str, *settings: str) -> Arm:
+    return Arm(title, "gate", settings)
+
+
+_TRAINED = ("gate.trained=true", "gate.eps=0.02")
+ARMS = {
+    "zero_shot": Arm("backbone, not fine-tuned", "clip"),
+    "clip_reid": Arm("[CLS] (CLIP-ReID)", "reid"),
+    "no_token": Arm("[CLS], no token loss", "reid", ("finetune.clip_reid.token=0",)),
+    # one weight for every token: the plain [CLS], trained on the occlusions that the gate is trained on
+    "control": _gate("[CLS], trained on the gate's occlusions", "gate.trained=true", "gate.source=ones",
+                     "gate.eps=1e-6"),
+    "gated": _gate("gated afterwards, network of 4 blocks"),
+    "gated_head": _gate("gated afterwards, shared", "gate.source=shared", "gate.epochs=8"),
+    "gated_trained": _gate("trained with the gate, network of 4 blocks", *_TRAINED),
+    "gated_shared": _gate("trained with the gate, shared", *_TRAINED, "gate.source=shared"),
+    "saga": _saga("SAGA: learned text anchors"),
+    "saga_free": _saga("free anchors", "saga.anchors=free"),
+    "saga_random": _saga("random frozen anchors", "saga.anchors=random_frozen"),
+    "saga_generic": _saga("generic frozen anchors", "saga.anchors=generic_frozen"),
+    "saga_frozen_text": _saga("text anchors, all slots frozen", "saga.frozen_slots=16"),
+    "saga_unrefined": _saga("no refinement", "saga.refine_layers=0"),
+    "saga_no_domain": _saga("no domain anchors", "saga.domain=none"),
+    "saga_no_diversity": _saga("no anchor diversity loss", "saga.anchor_diversity=0"),
+    "saga_8": _saga("8 text anchors", "saga.text_anchors=8"),
+    "saga_48": _saga("48 text anchors", "saga.text_anchors=48"),
+    "saga_block_4": _saga("tokens of block 4", "saga.token_blocks=[4]"),
+    "saga_block_6": _saga("tokens of block 6", "saga.token_blocks=[6]"),
+    "saga_no_token": _saga("SAGA on the encoder without token loss", base="no_token"),
+}
+# Rows of the tables: an arm's feature; what stands behind the colon is a variant of the same pass.
+VARIANTS = {
+    "reid": {"tokens": "mean patch token"},
+    "saga": {"refined": "refined feature alone", "authors": "fused 2 : .2 : .05", "authors_equal":
+             "fused 2 : .2 : .05 of equal spreads", "equal": "fused 1 : 1 : 1 of equal spreads"},
+}
+
+
+def title_of(row: str) -> str:
+    """A row's name for people: "saga:refined" -> "SAGA: learned text anchors, refined feature alone"."""
+    name, _, variant = row.partition(":")
+    arm = ARMS[name]
+    return arm.title + (f", {VARIANTS[arm.kind][variant]}" if variant else "")

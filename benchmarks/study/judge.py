@@ -1,0 +1,131 @@
+"""Test identities under every condition: average precision of every query, and where token weights fall.
+
+Shapes: B images, Q queries, T patch tokens, L labels of a pixel.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.study.arms import ARMS
+from reanchor.clipreid.model import Encoded
+from reanchor.embedding import load_embedder
+from reanchor.embedding.reid import ReidEmbedder, seen_by
+from reanchor.embedding.saga import SagaEmbedder
+from reanchor.evaluation import embed_rows, rank_features
+from reanchor.evaluation.conditions import Condition, Study
+from reanchor.evaluation.draws import own_rows
+from reanchor.evaluation.embedder import Embedder, Embedding
+from reanchor.evaluation.tokens import patch_shares, weight_shares
+from reanchor.files import atomic_path
+from reanchor.saga.features import fuse
+from reanchor.saga.fusion import equal_spreads, spread
+from reanchor.validation import Validation
+
+TOKEN_BLOCK = 5  # whose mean token is a row
+AUTHORS = (2.0, 0.2, 0.05)  # fusion weights, their code's default
+
+
+class TokenMean:
+    """A fine-tuned encoder's feature, and the mean patch token of one block as the variant `tokens`."""
+
+    def __init__(self, reid: ReidEmbedder):
+        self.reid, self.name, self.grid, self.patch, self.stride = reid, reid.name, reid.grid, reid.patch, reid.stride
+
+    @torch.inference_mode()
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """As the embedder's, [B, D + E] and [B, D]."""
+        out: Encoded = self.reid.tokens(images, seen_by(camids, viewids), (TOKEN_BLOCK,))
+        own = fuse([torch.cat([out.features["last"], out.features["projected"]], dim=1)], [1.0])
+        return Embedding(own.numpy(), variants={"tokens": fuse([out.taps[TOKEN_BLOCK][:, 1:].mean(1)], [1.0]).numpy()})
+
+
+class Fusions:
+    """SAGA by the weights that validation chose, and by others: `VARIANTS["saga"]`."""
+
+    def __init__(self, saga: SagaEmbedder, validation: Validation):
+        self.saga, self.name, self.grid, self.patch, self.stride = saga, saga.name, saga.grid, saga.patch, saga.stride
+        gallery = self._parts(validation.gallery, validation.gallery_labels.camids)
+        queries = self._parts(validation.queries["whole"], validation.query_labels.camids)
+        spreads = spread(queries, gallery)
+        self.weights = {"refined": [1.0, 0.0, 0.0], "authors": list(AUTHORS),
+                        "equal": list(equal_spreads([1.0, 1.0, 1.0], spreads)),
+                        "authors_equal": list(equal_spreads(list(AUTHORS), spreads))}
+
+    def _parts(self, images: np.ndarray, camids: np.ndarray, batch: int = 256) -> list[torch.Tensor]:
+        chunks = [self.saga.aggregated(images[start:start + batch], seen_by(camids[start:start + batch], None))[1]
+                  for start in range(0, len(images), batch)]
+        return [torch.cat(parts) for parts in zip(*chunks, strict=True)]
+
+    @torch.inference_mode()
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """As the embedder's, with every variant."""
+        aggregated, parts = self.saga.aggregated(images, seen_by(camids, viewids))
+        return Embedding(fuse(parts, list(self.saga.weights)).numpy(), aggregated.token_weights.numpy(),
+                         {name: fuse(parts, weights).numpy() for name, weights in self.weights.items()})
+
+
+def open_embedder(name: str, folder: Path, root: Path) -> Embedder:
+    """The arm's model with its variants."""
+    embedder = load_embedder(folder)
+    kind = ARMS[name].kind
+    if kind == "saga":
+        return Fusions(embedder, Validation.open(root / "data/prepared", root / "data/occluded"))
+    return TokenMean(embedder) if kind == "reid" else embedder
+
+
+def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None:
+    """Bring the file `kept` up to date: "ap/<row>/<condition>" [Q] in percent, "share/<condition>" [L] of the token
+    weight and "area/<condition>" [L] of the pixels. Conditions that it holds are not judged again.
+    """
+    arrays = {}
+    if kept.is_file():
+        with np.load(kept) as found:
+            arrays = {key: found[key] for key in found.files}
+    wanted = [condition for condition in study.conditions() if f"ap/{name}/{condition.name}" not in arrays]
+    if not wanted:
+        return
+    embedder = open_embedder(name, folder, root)
+    gallery = _embed(embedder, study, study.images, study.gallery_rows, study.gallery_rows).rows(name)
+    for condition in wanted:
+        arrays |= _judge_condition(name, embedder, condition, gallery, study)
+    with atomic_path(kept) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    print(f"{name}: {kept.stem} judged, whole {np.nanmean(arrays[f'ap/{name}/whole']):.1f}", flush=True)
+
+
+def _embed(embedder: Embedder, study: Study, images: np.ndarray, index: np.ndarray, rows: np.ndarray) -> Embedding:
+    seen = study.labels[rows]
+    return embed_rows(embedder, images, index, seen.camids, 256, viewids=seen.viewids)
+
+
+def _occluded_gallery(name: str, embedder: Embedder, condition: Condition, whole: dict[str, np.ndarray], study: Study
+                      ) -> dict[str, np.ndarray]:
+    """The gallery's features, those of the condition's occluded pictures in their places."""
+    if condition.gallery is None:
+        return whole
+    copies, rows = condition.gallery.copies.images, condition.gallery.rows
+    found = _embed(embedder, study, copies, np.arange(len(copies)), rows).rows(name)
+    places = own_rows(rows, study.gallery_rows)
+    patched = {row: features.copy() for row, features in whole.items()}
+    for row, features in patched.items():
+        features[places] = found[row]
+    return patched
+
+
+def _judge_condition(name: str, embedder: Embedder, condition: Condition, gallery: dict[str, np.ndarray], study: Study
+                     ) -> dict[str, np.ndarray]:
+    queries, arrays = _embed(embedder, study, condition.images, condition.index, condition.rows), {}
+    against = _occluded_gallery(name, embedder, condition, gallery, study)
+    for row, features in queries.rows(name).items():
+        ranking = rank_features(features, against[row], study.labels[condition.rows], study.labels[study.gallery_rows],
+                                rule=study.camera_rule("auto"))
+        written = name if row == name else f"{name}:{row.removeprefix(f'{name}_')}"
+        arrays[f"ap/{written}/{condition.name}"] = (100 * ranking.ap_Q).astype(np.float32)
+    if queries.token_weights is not None and condition.masks is not None and condition.gallery is None:
+        shares = patch_shares(condition.masks[condition.index], embedder.grid, getattr(embedder, "patch", None),
+                              getattr(embedder, "stride", None))
+        arrays[f"share/{condition.name}"] = weight_shares(queries.token_weights, shares).mean(0)
+        arrays[f"area/{condition.name}"] = shares.mean((0, 1))
+    return arrays

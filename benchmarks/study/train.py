@@ -1,0 +1,84 @@
+"""Trainings of the study: every arm and seed in a workspace of its own, finished ones are not repeated."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from benchmarks.study.arms import ARMS, Arm
+from reanchor.clipreid.prompts import train_prompts
+from reanchor.clipreid.train import train_stage2
+from reanchor.config import Params, from_mapping
+from reanchor.files import write_json
+from reanchor.gate.train import train_gate
+from reanchor.saga.run import train_saga
+from stages.compose import composition
+
+
+class Curve:
+    """A recorder that keeps the rows."""
+
+    def __init__(self):
+        self.rows: list[dict] = []
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """One row."""
+        self.rows.append(dict(values))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the study works: its own folder `out`, a workspace `root`, and what its composition is."""
+
+    out: Path
+    root: Path  # with conf, data/prepared, data/occluded and models/backbone
+    overrides: tuple[str, ...] = ()  # of the default composition, for every arm
+    threads: int = 2
+
+
+def settings(arm: Arm, seed: int, place: Place) -> Params:
+    """The composition with this arm's settings and this seed throughout."""
+    overrides = [*place.overrides, *(f"{section}.seed={seed}" for section in ("prompts", "finetune", "saga", "gate")),
+                 f"gate.train={str(arm.kind == 'gate').lower()}", f"runtime.threads={place.threads}",
+                 *arm.settings]
+    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(place.root, overrides))))
+
+
+def workspace(place: Place, base: str, seed: int) -> Path:
+    """A folder that looks like a repository to the trainings: data and backbone of `root`, models of its own."""
+    folder = place.out / f"seed-{seed}-{base}"
+    (folder / "models/finetune").mkdir(parents=True, exist_ok=True)
+    for name in ("data", "models/backbone"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to((place.root / name).resolve())
+    return folder
+
+
+def model_folder(place: Place, name: str, seed: int) -> Path:
+    """Where an arm's trained model lies."""
+    arm = ARMS[name]
+    if arm.kind == "clip":
+        return place.root / "models/backbone"
+    models = workspace(place, name if arm.kind == "reid" else arm.base, seed) / "models"
+    return models / ("finetune/clip_reid" if arm.kind == "reid" else name)
+
+
+def train(place: Place, name: str, seed: int) -> Path:
+    """Train an arm, and before it the encoder that it stands on; return its model's folder."""
+    arm, folder = ARMS[name], model_folder(place, name, seed)
+    if folder.is_dir():
+        return folder
+    work, params = workspace(place, name if arm.kind == "reid" else arm.base, seed), settings(arm, seed, place)
+    if arm.kind != "reid":
+        train(place, arm.base, seed)
+    elif not (work / "models/prompts").is_dir():
+        train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
+    started, curve = time.perf_counter(), Curve()
+    run = {"gate": train_gate, "saga": train_saga}.get(arm.kind)
+    figures = (run(params, work, folder, curve) if run else
+               train_stage2("clip_reid", params, work, folder, curve))
+    told = {"figures": figures, "curve": curve.rows, "seconds": round(time.perf_counter() - started)}
+    write_json(place.out / f"trained/{name}-{seed}.json", told)
+    print(f"{name}, seed {seed}: trained in {told['seconds']} s", flush=True)
+    return folder

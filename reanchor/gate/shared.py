@@ -1,0 +1,173 @@
+"""Gates without a pass of their own: visibility is read from the patch tokens of the encoder that is gated.
+
+The plain pass comes first and leaves the keys and values of every block; the second [CLS] then re-reads them all
+(`reanchor.gate.replay` says what that is), so that tokens of late blocks may say what early blocks are to hide.
+
+Shapes: B images, T patch tokens, D token width, I inner width (D / 2), H attention heads, E joint width.
+"""
+
+from collections.abc import Collection, Sequence
+
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import ResidualAttentionBlock
+from torch import Generator, Tensor, nn
+
+from reanchor.clip.block import finish, heads_of, residual_block
+from reanchor.clip.vision import ImageEncoder, ImageTokens
+from reanchor.errors import ReanchorError
+from reanchor.gate.replay import check_fits, patch_bias, replay
+
+
+class SharedNetwork(nn.Module):
+    """Narrow maps of an encoder's patch tokens behind some of its blocks, blocks of its own, one logit per token.
+
+    Args:
+        encoder: whose tokens are read; it is a part of this module, not a copy.
+        taps: behind which of its blocks, 1-indexed.
+        blocks: how many blocks of its own, I wide.
+
+    Raises:
+        ReanchorError: a block that the encoder has not.
+    """
+
+    def __init__(self, encoder: ImageEncoder, taps: Sequence[int], blocks: int):
+        super().__init__()
+        if not taps or max(taps) > encoder.depth:
+            raise ReanchorError(f"gate.shared_blocks: got {list(taps)}; allowed: 1 to {encoder.depth}, the blocks of "
+                                "this backbone")
+        self.trunk, self.taps = encoder, tuple(taps)
+        width, inner = encoder.width, encoder.width // 2
+        heads = encoder.visual.transformer.resblocks[0].attn.num_heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in taps)
+        self.maps = nn.ModuleList(nn.Linear(width, inner) for _ in taps)
+        self.own = nn.ModuleList(ResidualAttentionBlock(inner, heads) for _ in range(blocks))
+        self.head = nn.Sequential(nn.LayerNorm(inner), nn.Linear(inner, 1))
+
+    def initialise(self, generator: Generator) -> None:
+        """Seeded initial values of all but the encoder: Xavier, the last layer N(0, .02), biases 0."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.startswith("trunk."):
+                    continue
+                if parameter.ndim == 2:
+                    nn.init.xavier_uniform_(parameter, generator=generator)
+                elif name.endswith("bias"):
+                    parameter.zero_()
+            self.head[1].weight.normal_(0, 0.02, generator=generator)
+
+    def read(self, seen: dict[int, Tensor]) -> Tensor:
+        """Logits [B, T] of the tokens [B, 1+T, D] behind each tapped block."""
+        x = sum(change(norm(seen[tap][:, 1:])) for tap, norm, change in zip(self.taps, self.norms, self.maps,
+                                                                            strict=True))
+        for block in self.own:
+            x = residual_block(block, x)
+        return self.head(x).squeeze(-1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [B, T] of normalised images [B, 3, H, W], by the blocks that are read and no more."""
+        x, seen = self.trunk.start(images), {}
+        for number, block in enumerate(self.trunk.visual.transformer.resblocks[:max(self.taps)], start=1):
+            x = residual_block(block, x)
+            if number in self.taps:
+                seen[number] = x
+        return self.read(seen)
+
+
+class SharedGatedEncoder(nn.Module):
+    """An encoder whose [CLS] is replayed with weights from its own tokens; it stands where an `ImageEncoder` stands.
+
+    Args:
+        network: reads the encoder's tokens; no gradient passes from the gates to it.
+        eps, blocks: as of `reanchor.gate.replay.replay`.
+
+    Raises:
+        ReanchorError: see `reanchor.gate.replay.GatedEncoder`.
+    """
+
+    def __init__(self, network: SharedNetwork, eps: float, blocks: int = 0):
+        super().__init__()
+        plain = network.trunk
+        check_fits(plain, blocks)
+        self.network, self.eps, self.blocks = network, eps, blocks
+        self.grid, self.width, self.embed, self.depth = plain.grid, plain.width, plain.embed, plain.depth
+        self.patch, self.stride = plain.patch, plain.stride
+
+    @property
+    def plain(self) -> ImageEncoder:
+        """The encoder that is gated."""
+        return self.network.trunk
+
+    def forward(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = ()) -> ImageTokens:
+        """As `ImageEncoder.forward`, with the replayed [CLS]; its `visibility` are the network's logits."""
+        return self.look(images, side, taps)[1]
+
+    def look(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = ()
+             ) -> tuple[Tensor, ImageTokens]:
+        """The weights [B, T], and what `forward` gives."""
+        encoder, first = self.plain, self.depth - self.blocks + 1 if self.blocks else 1
+        seen, memory = plain_pass(encoder, encoder.start(images, side), first, {*taps, *self.network.taps})
+        logits = self.network.read(seen)
+        weights = logits.detach().float().sigmoid()
+        out = reread(encoder, seen, memory, patch_bias(weights, self.eps), taps)
+        out.visibility = logits
+        return weights, out
+
+    def gates(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+        """The weights [B, T] alone."""
+        return self.network(images).detach().float().sigmoid()
+
+    def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None,
+               taps: Collection[int] = ()) -> ImageTokens:
+        """As `forward`, with weights [B, T] from elsewhere."""
+        return replay(self.plain, images, weights, side, taps, self.eps, self.blocks)
+
+
+Memory = dict[int, tuple[Tensor, Tensor]]  # block (1-indexed) -> keys and values [B, H, T, D / H] of its patch tokens
+
+
+def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[int]
+               ) -> tuple[dict[int, Tensor], Memory]:
+    """All blocks on the tokens x [B, 1+T, D] that enter the first one.
+
+    Returns:
+        The tokens [B, 1+T, D] behind each block that is `wanted`, and behind the one before block `first`; keys and
+        values of the blocks from `first` on. Behind the last block nothing is made that nobody wants.
+    """
+    seen, memory = {0: x}, {}
+    for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
+        rows = None if number < encoder.depth or number in wanted else 1
+        q, k, v = heads_of(block, block.ln_1(x), rows)
+        if number >= first:
+            memory[number] = k[:, :, 1:], v[:, :, 1:]
+        if rows is None:
+            x = finish(block, x, F.scaled_dot_product_attention(q, k, v))
+        if number in wanted or number == first - 1:
+            seen[number] = x
+    return seen, memory
+
+
+def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias: Tensor, taps: Collection[int]
+           ) -> ImageTokens:
+    """The second [CLS] through all blocks that `memory` holds; `bias` as of `patch_bias`.
+
+    Patch tokens of the result are the plain pass's own.
+    """
+    first = min(memory)
+    cls, kept = seen[first - 1][:, :1], {tap: seen[tap] for tap in taps if tap < first}
+    before_last = cls[:, 0]
+    for number, block in enumerate(encoder.visual.transformer.resblocks[first - 1:], start=first):
+        cls = _reread_block(block, cls, *memory[number], bias)
+        if number in taps:
+            kept[number] = torch.cat([cls, seen[number][:, 1:]], dim=1)
+        if number == encoder.depth - 1:
+            before_last = cls[:, 0]
+    last = encoder.visual.ln_post(cls[:, 0])
+    return ImageTokens(last, last @ encoder.visual.proj, before_last, kept)
+
+
+def _reread_block(block: nn.Module, cls: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    query, own_key, own_value = heads_of(block, block.ln_1(cls))
+    mixed = F.scaled_dot_product_attention(query, torch.cat([own_key, keys], dim=2),
+                                           torch.cat([own_value, values], dim=2), attn_mask=bias.to(query.dtype))
+    return finish(block, cls, mixed)

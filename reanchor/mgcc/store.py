@@ -1,0 +1,69 @@
+"""A trained MGCC on disk and at test time."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reanchor.clip.model import Clip, ClipSpec, load_weights, read_model_json, save_weights, spec_from, write_spec
+from reanchor.clip.tokenizer import tokenize
+from reanchor.config.sections import MgccModel
+from reanchor.data.augment import normalise
+from reanchor.mgcc.blocks import all_pairs
+from reanchor.mgcc.model import Mgcc
+from reanchor.mgcc.similarity import ImageSide, TextSide
+from reanchor.text.searcher import Encoded
+
+
+def save_mgcc(model: Mgcc, spec: ClipSpec, folder: Path, **more: object) -> None:
+    """Write weights.safetensors and model.json (kind "mgcc"), which also takes `more`."""
+    save_weights(model, folder)
+    write_spec(spec, folder, kind="mgcc", name="mgcc", settings=asdict(model.settings), **more)
+
+
+def load_mgcc(folder: Path, device: str = "cpu") -> "MgccSearcher":
+    """What `save_mgcc` wrote, ready to search."""
+    values = read_model_json(folder)
+    spec = spec_from(values["spec"])
+    model = Mgcc(Clip(spec, spec.network()), MgccModel(**values["settings"]))
+    load_weights(model, folder)
+    return MgccSearcher(model.to(device).eval(), spec)
+
+
+class MgccSearcher:
+    """Text-based search with MGCC (a `reanchor.text.searcher.Searcher`).
+
+    Wraps the model itself, so one that is in training is judged as it stands; put it in evaluation mode.
+    """
+
+    name = "mgcc"
+
+    def __init__(self, model: Mgcc, spec: ClipSpec):
+        self.model, self.spec = model, spec
+        self.grid = model.towers.image.grid
+        self.tokenizer, self.context = spec.tokenizer(), model.towers.text.context_length
+
+    @torch.inference_mode()
+    def images(self, images: np.ndarray) -> Encoded:
+        """{"whole": [B, D], "patches": [B, P, D], "patch_index": [B, P]} of uint8 RGB images [B, H, W, 3]."""
+        pixels = normalise(torch.from_numpy(np.require(images, requirements="CW")), self.spec.mean, self.spec.std)
+        found = self.model.images(pixels.to(self.model.device))
+        return {"whole": found.side.whole, "patches": found.side.patches, "patch_index": found.index}
+
+    @torch.inference_mode()
+    def sentences(self, sentences: Sequence[str]) -> Encoded:
+        """{"whole": [N, D], "words": [N, W, D], "present", "word_index": [N, W]}; a missing word repeats the best."""
+        tokens = tokenize(self.tokenizer, list(sentences), self.context)
+        found = self.model.sentences(tokens.to(self.model.device))
+        return {"whole": found.side.whole, "words": found.side.words, "present": found.present,
+                "word_index": found.index}
+
+    @torch.inference_mode()
+    def similarity(self, sentences: Encoded, images: Encoded) -> Tensor:
+        """Similarities without CLIP's scale, fp32 [sentences, images]."""
+        present = sentences["present"] if self.model.settings.mask_padding else None
+        texts = TextSide(sentences["whole"], sentences["words"], present)
+        return all_pairs(self.model.similarity, ImageSide(images["whole"], images["patches"]), texts).T

@@ -1,0 +1,54 @@
+"""Which words of a sentence a method kept, and how many sentences lost their end.
+
+Both need the searcher's optional attributes `tokenizer` and `context` (token slots of its text tower), and heed its
+optional `read` (str -> str, the sentence as it is tokenised).
+"""
+
+from collections.abc import Iterable, Sequence
+
+from open_clip.tokenizer import SimpleTokenizer
+
+from reanchor.clip.tokenizer import WORD, BytePairTokenizer, Tokenizer
+from reanchor.text.searcher import Searcher
+
+Span = tuple[int, int]  # [start, stop) in characters
+
+
+def cut_sentences(searcher: Searcher, texts: Sequence[str]) -> int:
+    """How many sentences have more tokens than fit between [SOS] and [EOS]; 0 where the searcher tells no context."""
+    tokenizer, context = getattr(searcher, "tokenizer", None), getattr(searcher, "context", None)
+    if tokenizer is None or context is None:
+        return 0
+    read = getattr(searcher, "read", str)
+    return sum(len(tokenizer.encode(read(text))) > context - 2 for text in texts)
+
+
+def kept_spans(searcher: Searcher, text: str, kept: Iterable[int]) -> list[Span]:
+    """Where the kept tokens (0-based behind [SOS]) stand in `text`; neighbours within a word become one span."""
+    tokenizer = getattr(searcher, "tokenizer", None)
+    if tokenizer is None:
+        return []
+    if getattr(searcher, "read", str)(text) != text:
+        return []  # its tokens are another text's
+    spans = token_spans(tokenizer, text)
+    found = sorted(spans[token] for token in set(kept) if token < len(spans) and spans[token] is not None)
+    merged: list[Span] = []
+    for start, stop in found:
+        if merged and merged[-1][1] == start:
+            merged[-1] = merged[-1][0], stop
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def token_spans(tokenizer: Tokenizer, text: str) -> list[Span | None]:
+    """The characters of each token of `tokenizer.encode(text)`; None for one that the cleaning made up."""
+    if not isinstance(tokenizer, BytePairTokenizer):
+        return [match.span() for match in WORD.finditer(text.lower())]
+    codes, spans, cursor, lower = SimpleTokenizer(), [], 0, text.lower()
+    for token in tokenizer.encode(text):
+        piece = codes.decode([token]).strip()
+        start = lower.find(piece, cursor) if piece else -1
+        spans.append((start, start + len(piece)) if start >= 0 else None)
+        cursor = start + len(piece) if start >= 0 else cursor
+    return spans

@@ -1,0 +1,23 @@
+"""Stage `search`: every text-based method; sentences search the gallery, whole and partly occluded."""
+
+from reanchor.search.judge import judge, searcher_factories
+from reanchor.search.outputs import write_skipped
+from reanchor.search.study import load_search_study
+from reanchor.training.device import choose_device
+from stages.runner import StageRun, run_stage
+
+NO_CAPTIONS = "no test image has a caption, so there is no sentence to search with"
+
+
+def body(run: StageRun) -> dict:
+    config = run.params.search
+    study = load_search_study(run.root / "data/prepared", run.root / "data/occluded")
+    if not len(study.sentences):
+        print(f"skipped: {NO_CAPTIONS}", flush=True)
+        return write_skipped(run.report, NO_CAPTIONS)
+    device = choose_device(run.params.runtime.device)
+    return judge(config, study, searcher_factories(config.methods, run.root / "models", device), run.report)
+
+
+if __name__ == "__main__":
+    run_stage("search", body)

@@ -1,0 +1,128 @@
+"""The study's driver: what an arm is, what judging keeps, and how tables follow from it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from evaluation_fakes import FakeEmbedder, make_study
+from omegaconf import OmegaConf
+
+from benchmarks.study import judge as judging
+from benchmarks.study import tables
+from benchmarks.study.arms import ARMS, title_of
+from benchmarks.study.judge import judge
+from benchmarks.study.tables import Results, print_curve, print_single, print_tables
+from benchmarks.study.train import Place, model_folder, settings
+from reanchor.config import from_mapping
+from reanchor.evaluation import embed_rows, rank_features
+from reanchor.evaluation.bootstrap import IdentityBootstrap
+
+ROOT = judging.Path(__file__).parent.parent
+
+
+class Variant(FakeEmbedder):
+    """The fake with a second feature of the same pass."""
+
+    def embed(self, images, camids, viewids=None):
+        made = super().embed(images, camids, viewids)
+        return dataclasses.replace(made, variants={"half": made.features[:, :25]})
+
+
+def test_an_arm_differs_from_the_default_by_its_settings_and_seed(tmp_path):
+    made = settings(ARMS["gated_shared"], 3, Place(tmp_path, ROOT, ("saga.views=1",), 1))
+    assert {made.prompts.seed, made.finetune.seed, made.saga.seed, made.gate.seed} == {3}
+    assert (made.gate.train, made.gate.trained, made.gate.source) == (True, True, "shared") and made.saga.views == 1
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_every_arms_settings_are_allowed(name):
+    default = OmegaConf.load(ROOT / "params.yaml")
+    changed = OmegaConf.merge(default, OmegaConf.from_dotlist(list(ARMS[name].settings)))
+    assert (from_mapping(OmegaConf.to_container(changed)) != from_mapping(OmegaConf.to_container(default))) == bool(
+        ARMS[name].settings)
+    assert ARMS[ARMS[name].base].kind == "reid"
+
+
+def test_arms_stand_on_the_encoder_they_name(tmp_path):
+    (tmp_path / "models/backbone").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    place = Place(tmp_path / "out", tmp_path)
+    assert model_folder(place, "zero_shot", 0) == tmp_path / "models/backbone"
+    for name, base in (("saga", "clip_reid"), ("saga_no_token", "no_token"), ("gated", "clip_reid")):
+        folder = model_folder(place, name, 2)
+        assert folder == tmp_path / f"out/seed-2-{base}/models/{name}"
+        assert model_folder(place, base, 2).parent == folder.parent / "finetune"
+        assert (folder.parent / "backbone").resolve() == tmp_path / "models/backbone"
+
+
+def test_judging_keeps_every_querys_precision_and_repeats_nothing(tmp_path, monkeypatch):
+    study, kept, opened = make_study(), tmp_path / "judged/saga-0.npz", []
+    monkeypatch.setattr(judging, "open_embedder", lambda *names: opened.append(names) or Variant(
+        "saga", noise=30.0, tokens=True, robust=1.0))
+    few = dataclasses.replace(study, suites=study.suites[:2])
+    judge("saga", tmp_path, kept, few, tmp_path)
+    judge("saga", tmp_path, kept, few, tmp_path)
+    assert len(opened) == 1
+    judge("saga", tmp_path, kept, study, tmp_path)
+    assert len(opened) == 2
+    with np.load(kept) as arrays:
+        assert {key for key in arrays.files if key.startswith("ap/")} == {
+            f"ap/{row}/{c.name}" for row in ("saga", "saga:half") for c in study.conditions()}
+        condition, embedder = study.suites[-1], Variant("saga", noise=30.0)
+        sides = ((condition.images, condition.index, condition.rows),
+                 (study.images, study.gallery_rows, study.gallery_rows))
+        q, g = (embed_rows(embedder, images, index, study.labels[rows].camids, 256).features
+                for images, index, rows in sides)
+        want = rank_features(q, g, study.labels[condition.rows], study.labels[study.gallery_rows], rule="market")
+        np.testing.assert_allclose(arrays[f"ap/saga/{condition.name}"], 100 * want.ap_Q, rtol=1e-5)
+        assert arrays["share/ogor"].sum() == pytest.approx(1)
+
+
+def results() -> Results:
+    """Two arms, two seeds, four queries of two people."""
+    pids = {name: np.array([1, 1, 2, 2]) for name in ("whole", "people-0.20")}
+    files = {("clip_reid", 0): [[10, 20, 30, 40], [0, 0, 0, 0]], ("clip_reid", 1): [[10, 20, 30, 60], [2, 2, 2, 2]],
+             ("saga", 0): [[12, 22, 30, 40], [4, 4, 8, 8]], ("saga", 1): [[12, 22, 30, 60], [6, 6, 10, 10]]}
+    arrays = {key: {f"ap/{key[0]}/{name}": np.array(values, np.float32)
+                    for name, values in zip(pids, both, strict=True)} for key, both in files.items()}
+    return Results(arrays, pids, IdentityBootstrap(pids["whole"], 500, 0.95, 0))
+
+
+def test_leads_are_paired_means_over_seeds():
+    found = results()
+    assert found.accuracy("clip_reid", ["whole", "people-0.20"], [0, 1]).tolist() == [[25, 0], [30, 2]]
+    lead, draws = found.lead("saga", "clip_reid", ["whole", "people-0.20"], [0, 1])
+    assert lead.tolist() == [1, 6]
+    # person 1 leads by 2 and 4, person 2 by 0 and 8: a draw is one of three mixtures
+    assert set(draws[:, 0]) == {0, 1, 2} and set(draws[:, 1]) == {4, 6, 8}
+    assert np.array_equal(draws[:, 1], 8 - 2 * draws[:, 0])
+
+
+def test_tables_say_mean_deviation_lead_and_area(capsys):
+    found = results()
+    print_single(found, ["clip_reid", "saga"], "clip_reid", [0, 1], ["whole"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "|---|---|---|"
+    assert lines[2] == "| [CLS] (CLIP-ReID) | 27.5 (3.5) |  |"
+    assert lines[3] == "| SAGA: learned text anchors | 28.5 (3.5) | +1.0 [+0.0, +2.0] |"
+    print_curve(found, ["clip_reid", "saga"], "clip_reid", [0, 1], "people", {0.0: "whole", 0.2: "people-0.20"})
+    text = capsys.readouterr().out
+    assert "| SAGA: learned text anchors | 28.5 | 7.0 | 17.8 (2.5) |" in text
+    assert "| SAGA: learned text anchors | +1.0 [+0.0, +2.0] | +6.0 [+4.0, +8.0] | +3.5 [+3.0, +4.0] |" in text
+
+
+def test_the_whole_table_reads_what_was_judged(tmp_path, monkeypatch, capsys):
+    study = make_study()
+    monkeypatch.setattr(tables, "load_study", lambda prepared, occluded: study)
+    for name, robust in (("clip_reid", None), ("saga", 2.0)):
+        monkeypatch.setattr(judging, "open_embedder", lambda *names, robust=robust: FakeEmbedder(
+            "x", noise=30.0, tokens=robust is not None, robust=robust or 0.0))
+        for seed in (0, 1):
+            judge(name, tmp_path, tmp_path / f"judged/{name}-{seed}.npz", study, tmp_path)
+    capsys.readouterr()
+    print_tables(["clip_reid", "saga"], "clip_reid", [0, 1], tmp_path, tmp_path)
+    text = capsys.readouterr().out
+    for part in ("| ogor |", "masking: mAP by covered share", "people: minus clip_reid",
+                 "| SAGA: learned text anchors, people |"):
+        assert part in text
+    assert title_of("saga:equal") == "SAGA: learned text anchors, fused 1 : 1 : 1 of equal spreads"
