@@ -2,7 +2,8 @@
 
 Each figure is of a fresh process, so that the largest resident set is that step's; what the process held before
 the step (weights, the batch itself) is taken off. Memory is measured with an allocator that gives back what is
-freed, time with the usual one. Towers as the shipped CLIP's, dropout 0: loss and gradient of both ways must agree.
+freed, time (the processor's, all threads together) with the usual one. Towers as the shipped CLIP's, dropout 0:
+loss and gradient of both ways must agree.
 Run: python -m benchmarks.gradient_cache
 """
 
@@ -31,7 +32,7 @@ RECIPE = TextRecipe(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True)
 
 
 def measure(batch: int, chunk: int, repeats: int) -> dict[str, float]:
-    """One process's figures: MiB above rest, median seconds per step, loss and the norm of the gradient."""
+    """One process's figures: MiB above rest, median processor seconds per step, loss and the norm of the gradient."""
     torch.manual_seed(0)
     model = TbpsModel(DualEncoder(blank_clip(Pretrain(), SIZE, WORDS)), RECIPE, 1).train()
     inputs = {name: torch.randn(batch, 3, *SIZE) for name in ("image", "second", "simclr_1", "simclr_2")}
@@ -43,10 +44,10 @@ def measure(batch: int, chunk: int, repeats: int) -> dict[str, float]:
     rest = resident_kib()
     for _ in range(repeats):
         model.zero_grad(set_to_none=False)
-        started = time.perf_counter()
+        started = time.process_time()
         loss = text_losses(model, encode_in_chunks(model.encode, inputs, chunk), labels, RECIPE, Tbps(), 0.3)["loss"]
         loss.backward()
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     norm = torch.cat([parameter.grad.flatten() for parameter in model.parameters()]).norm()
     return {"mib": (peak - rest) / 1024, "seconds": statistics.median(seconds), "loss": loss.item(),
@@ -85,7 +86,7 @@ def main() -> None:
         return
     print(f"{'batch':>6}{'plain MiB':>11}{'cached MiB':>12}{'ratio':>8}{'plain s':>9}{'cached s':>10}{'ratio':>8}"
           f"{'loss gap':>10}{'grad gap':>10}   (chunks of {options.chunk}, {options.threads} threads, "
-          f"{options.repeats} repeats, median seconds)")
+          f"{options.repeats} repeats, median processor seconds)")
     for batch in options.batches:
         plain, cached = child(batch, 0, options), child(batch, options.chunk, options)
         gaps = (abs(cached[name] - plain[name]) / plain[name] for name in ("loss", "norm"))
