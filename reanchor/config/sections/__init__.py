@@ -16,8 +16,8 @@ from reanchor.config.sections.training import Finetune, Gate, LossWeights, Promp
 
 __all__ = [
     "FEATURES", "NOTHING_IMPORTED", "NO_BACK_TRANSLATIONS", "TEXT_TERMS", "Backbone", "Evaluate", "Finetune", "Gate",
-    "Imported", "LossWeights", "Mgcc", "MgccModel", "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts", "Render",
-    "Report", "Rerank", "Runtime", "Saga", "Search", "Tbps", "TextRecipe",
+    "Imported", "LossWeights", "Mgcc", "MgccModel", "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts",
+    "Render", "Report", "Rerank", "Runtime", "Saga", "Search", "Tbps", "TextRecipe",
 ]
 
 
