@@ -67,8 +67,8 @@ def search_protocol(protocol: dict) -> str:
     return (f"{protocol['sentences']} sentences about {protocol['query_identities']} people search "
             f"{protocol['gallery']} images of {protocol['gallery_identities']} people ({protocol['distractors']} "
             f"distractors kept, {protocol['junk_dropped']} junk dropped); {protocol['searches']}; camera rule "
-            f"{protocol['camera_rule']}; {protocol['lost_sentences_says']}; {suites or 'no occluded gallery'}; sentences cut by the context: "
-            f"{cut or 'none'}; {protocol['selection']}; test-time extras: {protocol['test_time_extras']}; intervals: "
+            f"{protocol['camera_rule']}; {protocol['lost_sentences_says']}; {suites or 'no occluded gallery'}; "
+            f"sentences cut by the context: {cut or 'none'}; {protocol['selection']}; test-time extras: {protocol['test_time_extras']}; intervals: "
             f"{protocol['intervals']}.")
 
 
