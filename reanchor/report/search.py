@@ -66,8 +66,8 @@ def search_protocol(protocol: dict) -> str:
     cut = ", ".join(f"{names.method(name)} {count}" for name, count in protocol["cut_sentences"].items() if count)
     p = protocol
     return (f"{p['sentences']} sentences about {p['query_identities']} people search {p['gallery']} images of "
-            f"{p['gallery_identities']} people ({p['distractors']} distractors kept, {p['junk_dropped']} junk dropped); "
-            f"{p['searches']}; camera rule {p['camera_rule']}; {p['lost_sentences_says']}; "
+            f"{p['gallery_identities']} people ({p['distractors']} distractors kept, {p['junk_dropped']} junk "
+            f"dropped); {p['searches']}; camera rule {p['camera_rule']}; {p['lost_sentences_says']}; "
             f"{suites or 'no occluded gallery'}; sentences cut by the context: {cut or 'none'}; {p['selection']}; "
             f"test-time extras: {p['test_time_extras']}; intervals: {p['intervals']}.")
 
