@@ -252,7 +252,7 @@ def test_a_resnet_has_neither_chunks_nor_masked_words(changes, message):
 def stage_run(root: Path, params, model: str = "tbps_clip"):
     """What a stage's body sees, and what it was told to skip."""
     return types.SimpleNamespace(root=root, params=params, model=model, skip=lambda out, reason: {"skipped": reason},
-                                 recorder=lambda name: Rows())
+                                 recorder=lambda name: Rows(), log_model=lambda name, folder: None)
 
 
 def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_path):

@@ -64,12 +64,12 @@ def search_protocol(protocol: dict) -> str:
     """What has to stand with each number, in one sentence."""
     suites = "; ".join(f"{suite['name']}: {suite['replaced']} images occluded" for suite in protocol["suites"])
     cut = ", ".join(f"{names.method(name)} {count}" for name, count in protocol["cut_sentences"].items() if count)
-    return (f"{protocol['sentences']} sentences about {protocol['query_identities']} people search "
-            f"{protocol['gallery']} images of {protocol['gallery_identities']} people ({protocol['distractors']} "
-            f"distractors kept, {protocol['junk_dropped']} junk dropped); {protocol['searches']}; camera rule {protocol['camera_rule']}; "
-            f"{protocol['lost_sentences_says']}; {suites or 'no occluded gallery'}; sentences cut by the context: "
-            f"{cut or 'none'}; {protocol['selection']}; test-time extras: {protocol['test_time_extras']}; intervals: "
-            f"{protocol['intervals']}.")
+    p = protocol
+    return (f"{p['sentences']} sentences about {p['query_identities']} people search {p['gallery']} images of "
+            f"{p['gallery_identities']} people ({p['distractors']} distractors kept, {p['junk_dropped']} junk "
+            f"dropped); {p['searches']}; camera rule {p['camera_rule']}; {p['lost_sentences_says']}; "
+            f"{suites or 'no occluded gallery'}; sentences cut by the context: {cut or 'none'}; {p['selection']}; "
+            f"test-time extras: {p['test_time_extras']}; intervals: {p['intervals']}.")
 
 
 def search_page(search: dict, rankings: list[dict], study: SearchStudy | None, config: Report) -> dict:
