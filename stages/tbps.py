@@ -45,6 +45,9 @@ class SilentRun(StageRun):
     def log(self, step: int, values: dict[str, float]) -> None:
         """The other process does."""
 
+    def log_model(self, model: str, folder: Path) -> None:
+        """The other process does."""
+
     def skip(self, folder: Path, reason: str) -> dict:
         return {}
 
