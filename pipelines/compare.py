@@ -20,7 +20,7 @@ from pipelines.artifacts import artifact_key
 from pipelines.dvc_commands import DvcFailed, dvc
 from pipelines.server import chosen_server
 
-SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed", "tbps.seed", "mgcc.seed")  # the data and the backbone stay the same
+SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed", "tbps.seed", "mgcc.seed")  # not data, backbone
 
 JUDGED = ("evaluate/", "search/")  # stages whose figures are compared; those of `search` keep its name
 

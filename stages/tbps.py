@@ -1,7 +1,13 @@
-"""Stage `tbps`: text-based person search with both towers of the backbone (`--model tbps_clip`)."""
+"""Stage `tbps`: text-based person search with both towers of the backbone (`--model tbps_clip`).
+
+Several GPUs: `torchrun --nproc-per-node 4 -m stages.tbps --model tbps_clip`; then `dvc commit tbps@tbps_clip`.
+"""
 
 import argparse
+import os
+from pathlib import Path
 
+from reanchor.config import load
 from reanchor.data import Manifest
 from reanchor.tbps.train import train_tbps
 from stages.runner import StageRun, run_stage
@@ -23,7 +29,24 @@ def body(run: StageRun) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=MODELS, required=True, help="which model to train")
-    run_stage("tbps", body, model=parser.parse_args().model)
+    model = parser.parse_args().model
+    if int(os.environ.get("RANK", "0")):  # torchrun's further processes train along and report nothing
+        body(SilentRun("tbps", model, load("params.yaml"), Path.cwd()))
+    else:
+        run_stage("tbps", body, model=model)
+
+
+class SilentRun(StageRun):
+    """A run whose curve and whose skipping another process reports."""
+
+    def recorder(self, model: str) -> "SilentRun":
+        return self
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        """The other process does."""
+
+    def skip(self, folder: Path, reason: str) -> dict:
+        return {}
 
 
 if __name__ == "__main__":

@@ -282,6 +282,16 @@ def test_a_source_that_is_missing_stops_with_its_count(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_too_many_bad_captions_stop_with_their_count(tmp_path):
+    root = changed(tmp_path / "data", captions=["A coat.", "", 5])
+    with pytest.raises(ReanchorError) as caught:
+        run(root, tmp_path / "out", max_bad_share=0.02)
+    assert str(caught.value).startswith(
+        f"prepare.root: 2 of 49 captions in '{root}' are bad, more than prepare.max_bad_share = 0.02: 1 caption_blank "
+        f"(such as {FIRST}: a caption is blank), 1 caption_not_text")
+    assert run(root, tmp_path / "out", max_bad_share=2 / 49)[0]["quarantined"] == 2
+
+
 @pytest.mark.parametrize(("split", "fields", "words"), [
     ("test", {"captions": []}, "there is no query image, and no gallery image has a caption to search by"),
     ("test", {"id": 11}, "split gallery has 1 usable identities, at least 2"),

@@ -116,6 +116,17 @@ def test_images_one_folder_too_deep(tmp_path, small):
                                 f"move what is in {root}/imgs/imgs into {root}/imgs")
 
 
+def test_paths_that_lead_out_or_cannot_be(tmp_path, small):
+    root = cuhk_pedes(tmp_path / "c")
+    card = small("cuhk_pedes", root, COUNTS)
+    fill(tmp_path, ["secret.jpg"])
+    for position, path in enumerate(("../../secret.jpg", "x" * 400 + ".jpg")):
+        edit(root, "reid_raw.json", lambda listed, place=position, path=path: listed[place].update(file_path=path))
+    found = [finding.what for finding in diagnose(card, root).findings]
+    assert found == ["1 records lead out of the folder (such as imgs/../../secret.jpg)",
+                     f"imgs: 1 of 1 images that the list names are not there (such as imgs/{'x' * 400}.jpg)"]
+
+
 def test_records_and_captions_that_cannot_be_used(tmp_path, small):
     root = cuhk_pedes(tmp_path)
     card = small("cuhk_pedes", root)

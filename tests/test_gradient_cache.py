@@ -8,13 +8,13 @@ import torch.multiprocessing as mp
 from golden_files import tiny_clip, tiny_resnet_clip
 from torch import nn
 
-from reanchor.config.sections import Tbps, TextRecipe
+from reanchor.config.sections import TEXT_TERMS, Tbps, TextRecipe
 from reanchor.errors import ReanchorError
 from reanchor.tbps.job import text_losses
 from reanchor.tbps.model import TbpsModel
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import encode_in_chunks, refuse_batch_statistics
-from reanchor.training.ranks import gather, world_size
+from reanchor.training.ranks import gather, join_ranks, own_share, rank, world_size
 
 FULL = TextRecipe(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, id=0.3, mlm=0.2, multi_view=True, dropout=0.2, lock=True)
 PLAIN = TextRecipe(nitc=1.0, ritc=1.0)
@@ -60,7 +60,7 @@ def gradients(recipe, chunk, encoder) -> tuple[float, dict[str, torch.Tensor]]:
     torch.manual_seed(7)
     terms = text_losses(model, encoder(model.encode, batch, chunk), LABELS, recipe, Tbps(), 0.3)
     terms["loss"].backward()
-    assert set(terms) == {name for name in ("nitc", "ritc", "citc", "ss", "id", "mlm") if getattr(recipe, name)} | {"loss"}
+    assert set(terms) == {name for name in TEXT_TERMS if getattr(recipe, name)} | {"loss"}
     return terms["loss"].item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
@@ -68,7 +68,8 @@ def assert_same(found, wanted):
     assert found[0] == pytest.approx(wanted[0], abs=1e-5)
     assert found[1].keys() == wanted[1].keys() and len(wanted[1]) > 60
     for name, gradient in wanted[1].items():
-        torch.testing.assert_close(found[1][name], gradient, atol=1e-5, rtol=1e-4, msg=lambda text, n=name: f"{n}: {text}")
+        torch.testing.assert_close(found[1][name], gradient, atol=1e-5, rtol=1e-4,
+                                   msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("chunk", [1, 3])
@@ -139,13 +140,20 @@ def test_two_ranks_have_the_gradients_of_one_process(tmp_path):
     model = rank_worker.Towers()
     rank_worker.loss_of(model, slice(None)).backward()
     wanted = {name: p.grad for name, p in model.named_parameters()} | {"idle": torch.zeros(2)}
-    for rank in (0, 1):
-        with np.load(tmp_path / f"{rank}.npz") as found:
+    for number in (0, 1):
+        with np.load(tmp_path / f"{number}.npz") as found:
             assert set(found.files) == set(wanted)
             for name, gradient in wanted.items():
                 torch.testing.assert_close(torch.from_numpy(found[name]), gradient, atol=1e-6, rtol=1e-5)
+    trained = rank_worker.train(tmp_path / "alone.pt")
+    for number in (0, 1):
+        with np.load(tmp_path / f"trained-{number}.npz") as found:
+            for name, value in trained.named_parameters():
+                torch.testing.assert_close(torch.from_numpy(found[name]), value.detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_one_process_gathers_itself():
+def test_one_process_gathers_itself(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
     x = torch.randn(3, 2)
-    assert gather(x) is x and world_size() == 1
+    assert gather(x) is x and world_size() == 1 and rank() == 0 and join_ranks("cpu") == "cpu"
+    assert own_share(np.arange(5)).tolist() == [0, 1, 2, 3, 4]

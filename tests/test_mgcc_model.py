@@ -14,7 +14,7 @@ from reanchor.clip.tokenizer import tokenize
 from reanchor.config.sections import MgccModel
 from reanchor.data.augment import normalise
 from reanchor.errors import ReanchorError
-from reanchor.mgcc.attention import attended_block
+from reanchor.mgcc.attention import attended_block, causal_block
 from reanchor.mgcc.model import Mgcc
 from reanchor.mgcc.store import MgccSearcher, save_mgcc
 from reanchor.text.load import load_searcher
@@ -52,6 +52,8 @@ def test_the_last_block_is_untouched_and_its_attention_is_torchs(causal):
     assert_close(out, block(x, attn_mask=mask), atol=2e-6, rtol=1e-5)
     assert_close(attention, want[torch.arange(3), asking], atol=1e-6, rtol=1e-5)
     assert not attention.requires_grad
+    if causal:
+        assert_close(causal_block(block, x), out)
 
 
 def test_the_image_side_by_a_plain_forward_pass(clip):

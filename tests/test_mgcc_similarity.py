@@ -1,5 +1,6 @@
 """MGCC's selection, similarities and loss: the authors' numbers, hand-computed cases, properties."""
 
+import itertools
 import math
 
 import pytest
@@ -11,6 +12,7 @@ from torch.testing import assert_close
 from reanchor.mgcc import blocks
 from reanchor.mgcc.losses import info_nce
 from reanchor.mgcc.selection import keep_count, select_patches, select_words, take
+from reanchor.mgcc.shared import shared_means
 from reanchor.mgcc.similarity import FUSIONS, GRANULARITIES, ImageSide, Matrices, Similarity, TextSide
 
 NAMES = {"image_text": "img_text", "image_word": "img_word", "patch_text": "patch_text", "patch_word": "patch_word"}
@@ -156,25 +158,57 @@ def test_the_mean_is_over_the_chosen_granularities(chosen):
     assert_close(Similarity(granularities=chosen)(images, texts), sum(every[name] for name in chosen) / len(chosen))
 
 
+def slowly(images: ImageSide, texts: TextSide, temperature: float) -> torch.Tensor:
+    """The equations pair by pair."""
+    def attend(scores, dim):
+        return (torch.softmax(scores / temperature, dim) * scores).sum(dim)
+
+    result = torch.empty(len(images.whole), len(texts.whole), dtype=images.whole.dtype)
+    for b, n in itertools.product(range(len(images.whole)), range(len(texts.whole))):
+        words = texts.words[n] if texts.present is None else texts.words[n][texts.present[n]]
+        scores = images.patches[b] @ words.T
+        patch_word = (attend(attend(scores, 0), 0) + attend(attend(scores, 1), 0)) / 2
+        whole = images.whole[b] @ texts.whole[n]
+        result[b, n] = (patch_word + whole + attend(images.patches[b] @ texts.whole[n], 0)
+                        + attend(words @ images.whole[b], 0)) / 4
+    return result
+
+
+def without_mask(texts: TextSide, present: bool) -> TextSide:
+    return texts if present else TextSide(texts.whole, texts.words)
+
+
 @pytest.mark.parametrize("present", [True, False])
-@pytest.mark.parametrize("case", ["plain", "far_apart", "mean_max", "two", "matrices"])
-def test_blocks_of_all_pairs_equal_the_plain_formula(case, present, monkeypatch):
-    """Ragged blocks; `far_apart` spans more than one exponential can, so that every block takes the plain way."""
+@pytest.mark.parametrize("temperature", [0.05, 0.01])
+def test_both_ways_to_fuse_equal_the_equations_pair_by_pair(temperature, present):
+    """At tau .01 these cosines span too much for one exponential, at .05 they do not."""
+    images, texts = random_sides(images=5)
+    texts = without_mask(texts, present)
+    scores = torch.einsum("bpd,nwd->bpwn", images.patches, texts.words)
+    assert (shared_means(scores, temperature) is None) == (temperature == 0.01)
+    assert_close(Similarity(temperature)(images, texts), slowly(images, texts, temperature), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_the_shared_exponential_has_the_gradient_of_two_softmaxes(present):
+    images, texts = random_sides()
+    texts = without_mask(texts, present)
+    leaves = [images.whole.double(), images.patches.double(), texts.whole.double(), texts.words.double()]
+    grads = []
+    for function in (Similarity(0.05), lambda *sides: slowly(*sides, 0.05)):
+        whole, patches, sentence, words = (leaf.clone().requires_grad_() for leaf in leaves)
+        result = function(ImageSide(whole, patches), TextSide(sentence, words, texts.present))
+        (result * torch.arange(12.0).view(3, 4)).sum().backward()
+        grads.append([whole.grad, patches.grad, sentence.grad, words.grad])
+    for got, want in zip(*grads, strict=True):
+        assert_close(got, want, atol=1e-9, rtol=1e-7)
+
+
+@pytest.mark.parametrize("case", ["plain", "mean_max", "two", "matrices"])
+def test_blocks_of_all_pairs_equal_the_whole(case, monkeypatch):
     monkeypatch.setattr(blocks, "TEXTS", 3)
     monkeypatch.setattr(blocks, "BLOCK", 5 * 6 * 3 * 2)
     images, texts = random_sides(images=5)
-    if case == "far_apart":
-        texts.words[0, 0], texts.words[0, 1] = images.patches[0, 0], -images.patches[0, 0]
-        texts.words[3, 0], texts.words[3, 1] = images.patches[3, 0], -images.patches[3, 0]
-    texts = texts if present else TextSide(texts.whole, texts.words)
     similarity = {"mean_max": Similarity(fusion="mean_max"), "two": Similarity(granularities=GRANULARITIES[:2]),
-                  "matrices": Similarity(matrices=Matrices(8, 5, 6)), "far_apart": Similarity()}
-    similarity = similarity.get(case, Similarity(0.05))
+                  "matrices": Similarity(matrices=Matrices(8, 5, 6))}.get(case, Similarity(0.05))
     assert_close(blocks.all_pairs(similarity, images, texts), similarity(images, texts), atol=1e-6, rtol=0)
-
-
-def test_no_block_takes_the_plain_way_without_need(monkeypatch):
-    images, texts = random_sides()
-    want = Similarity(0.05)(images, texts)
-    monkeypatch.setattr(Similarity, "scores", None)
-    assert_close(blocks.all_pairs(Similarity(0.05), images, texts), want, atol=1e-6, rtol=0)

@@ -232,3 +232,10 @@ def test_library_that_never_fits_is_an_error():
     image, person = photograph()
     with pytest.raises(ReanchorError, match="none of 1 cut-outs fitted a 32x64 image"):
         occlude(image, person, [cutout("car", 2, 60)], 0)
+
+
+@pytest.mark.parametrize("variant", ["ogor-paper", "ogor-released"])
+def test_cutout_larger_than_the_image_is_scaled(variant):
+    image, person = photograph()
+    result = occlude(image, person, [cutout("card", 20 * H, 15 * W)], 0, variant=variant)
+    assert 0.09 < result.area_ratio < 0.61

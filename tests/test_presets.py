@@ -27,7 +27,7 @@ SIZE = (64, 32)
 SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "finetune.epochs=1",
          "finetune.identities=4", "finetune.pad=2", "finetune.warmup_epochs=0"]
 ABLATIONS = sorted(path.stem for path in (ROOT / "conf/ablation").glob("*.yaml")
-                   if not path.stem.startswith("mgcc_"))
+                   if not path.stem.startswith(("mgcc_", "tbps_")))
 # The recipe that each preset is tried under; the CNN has neither patches nor side information.
 PRESETS = [("clip_reid", "clip_reid_vit", name) for name in ABLATIONS] + [
     ("clip_reid", "clip_reid_cnn", name) for name in ("none", "one_stage", "no_early_triplet")] + [

@@ -1,5 +1,6 @@
 """A small street with captions, and a random CLIP that reads them."""
 
+import functools
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -18,8 +19,13 @@ SMALL = ["profile=smoke", "prepare.height=64", "prepare.width=32"]
 
 
 def settings(*overrides: str) -> Params:
-    """The smoke study at 64 x 32 with further overrides."""
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, [*SMALL, *overrides]))))
+    """The smoke study at 64 x 32 with further overrides, free to change."""
+    return from_mapping(_composed(overrides))
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> dict:
+    return OmegaConf.to_container(OmegaConf.create(composition(ROOT, [*SMALL, *overrides])))
 
 
 def make_street(root: Path) -> Path:

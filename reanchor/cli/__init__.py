@@ -8,10 +8,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from reanchor.cli import doctor, export, import_
+from reanchor.cli import cutouts, doctor, export, import_
 from reanchor.errors import ReanchorError
 
-COMMANDS: tuple[Callable, ...] = (doctor.add, import_.add, export.add)
+COMMANDS: tuple[Callable, ...] = (doctor.add, import_.add, export.add, cutouts.add)
 USER_ERROR = 2  # exit status
 
 

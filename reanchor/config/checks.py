@@ -114,8 +114,8 @@ def _tbps(params: Params) -> Iterator[str]:
         yield f"tbps.warmup_epochs: got {config.warmup_epochs}; allowed: at most tbps.epochs, which is {config.epochs}"
     resnet = params.backbone.source in ("open_clip", "file") and params.backbone.model.startswith("RN")
     if resnet and config.chunk:
-        yield (f"tbps.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, since chunks "
-               "would change a ResNet's batch norm")
+        yield (f"tbps.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, since "
+               "chunks would change a ResNet's batch norm")
     for name in ("clip_tuned", "sdm", "tbps_clip"):
         recipe = getattr(config, name)
         if recipe.train:

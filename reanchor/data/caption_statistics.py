@@ -26,7 +26,8 @@ def describe_captions(manifest: Manifest) -> dict:
             people[text].add(int(pid))
     return {
         **{split: _split(manifest, split) for split in SPLITS if len(manifest.rows(split))},
-        "other_script": sum(any(letter.isalpha() and not LATIN.match(letter) for letter in text) for text in texts),
+        "other_script": sum(not text.isascii() and any(letter.isalpha() and not LATIN.match(letter) for letter in text)
+                            for text in texts),
         "no_latin_letter": sum(not LATIN.search(text) for text in texts),
         "repeated": sum(count - 1 for captions in manifest.captions for count in Counter(captions).values()),
         "several_identities": sum(len(pids) > 1 for pids in people.values()),

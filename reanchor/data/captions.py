@@ -9,6 +9,7 @@ from reanchor.data.listing import Listing, Rejection
 from reanchor.errors import ReanchorError
 
 LONGEST = 10_000  # characters; published captions have a few hundred
+REASONS = ("caption_not_text", "caption_too_long", "caption_blank", "caption_no_letter")  # image and others stay
 NO_TEXT = ("Cc", "Cs", "Zl", "Zp")  # control characters, halves of surrogate pairs, separators of lines
 
 
@@ -36,9 +37,8 @@ def attach_captions(listing: Listing) -> Listing:
 def check_captions(listing: Listing) -> Listing:
     """Take out captions that say nothing, each with its reason; images stay, described or not.
 
-    Reasons: caption_not_text, caption_too_long (`LONGEST`), caption_blank, caption_no_letter (of any
-    script). Control characters become blanks. A caption that an image has twice stays twice: published
-    figures count both.
+    Reasons (`REASONS`): no text, too long (`LONGEST`), blank, no letter of any script. Control characters
+    become blanks. A caption that an image has twice stays twice: published figures count both.
     """
     entries, rejections = [], []
     for entry in listing.entries:
@@ -81,10 +81,10 @@ def _problem(caption: object) -> tuple[str, str] | None:
 
 
 def _without_control(caption: str) -> str:
-    if not any(unicodedata.category(character) in NO_TEXT for character in caption):
+    if caption.isprintable():
         return caption
     blank = "".join(" " if unicodedata.category(character) in NO_TEXT else character for character in caption)
-    return " ".join(blank.split())
+    return caption if blank == caption else " ".join(blank.split())
 
 
 def _short(value: object) -> str:

@@ -75,7 +75,7 @@ def _examine(listing: Listing, scratch: Scratch, config: Prepare, card: Card, pr
         for drop in (drop_duplicates, drop_one_camera):
             images, dropped = drop(images)
             rejections += dropped
-    require_few(rejections, len(images), config)
+    require_few(rejections, images, config)
     splits = {entry.split for entry in kept.entries}
     require_usable(images, rejections, train="train" in splits or (card.published and not card.test_only),
                    val="val" in splits, query="query" in splits)

@@ -21,6 +21,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from reanchor.config.sections import Prepare
+from reanchor.data.captions import REASONS
 from reanchor.data.decode import Rejected, decode_image, decode_mask, inside
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection, printable
 from reanchor.errors import ReanchorError
@@ -189,12 +190,20 @@ def _split_off(checked: list[Checked], problems: dict[int, tuple[str, str] | Non
     return kept, bad
 
 
-def require_few(rejections: list[Rejection], kept: int, config: Prepare) -> None:
-    """Stop where the rejected are more than `max_bad_share` of all files.
+def require_few(rejections: list[Rejection], checked: list[Checked], config: Prepare) -> None:
+    """Stop where the rejected are more than `max_bad_share` of all files, or of all captions.
 
     Raises:
         ReanchorError: with the count and the first example of each reason.
     """
+    captions = [rejection for rejection in rejections if rejection.reason in REASONS]
+    files = [rejection for rejection in rejections if rejection.reason not in REASONS]
+    _require_few("files", files, len(checked), config)
+    if captions:
+        _require_few("captions", captions, sum(len(image.entry.captions) for image in checked), config)
+
+
+def _require_few(what: str, rejections: list[Rejection], kept: int, config: Prepare) -> None:
     total = len(rejections) + kept
     if total and len(rejections) / total <= config.max_bad_share:
         return
@@ -202,7 +211,7 @@ def require_few(rejections: list[Rejection], kept: int, config: Prepare) -> None
     counts = Counter(rejection.reason for rejection in rejections)
     words = ", ".join(f"{number} {reason} (such as {_flat(examples[reason])})"
                       for reason, number in counts.most_common())
-    raise ReanchorError(f"prepare.root: {len(rejections)} of {total} files in {config.root!r} are bad, more "
+    raise ReanchorError(f"prepare.root: {len(rejections)} of {total} {what} in {config.root!r} are bad, more "
                         f"than prepare.max_bad_share = {config.max_bad_share}: {words}; put them right, or "
                         "raise prepare.max_bad_share and read quarantine.parquet")
 

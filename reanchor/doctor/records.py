@@ -3,7 +3,9 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from reanchor.data.captions import REASONS
 from reanchor.data.cards import Card
+from reanchor.data.decode import Rejected, inside
 from reanchor.data.listing import Listing, Rejection, image_names
 from reanchor.data.readers.cuhk_pedes import names_split
 from reanchor.data.readers.records import FOLDER
@@ -64,7 +66,7 @@ def _unusable(listing: Listing) -> list[Finding]:
     by_reason: dict[str, list[Rejection]] = defaultdict(list)
     for rejection in sorted(listing.rejections, key=lambda rejection: rejection.path):
         by_reason[rejection.reason].append(rejection)
-    return [Finding(f"{len(found):,} {'captions' if reason.startswith('caption_') else 'records'} cannot be used: "
+    return [Finding(f"{len(found):,} {'captions' if reason in REASONS else 'records'} cannot be used: "
                     f"{reason} (such as {found[0].path}: {found[0].detail})", ASIDE)
             for reason, found in sorted(by_reason.items())]
 
@@ -82,9 +84,25 @@ def _two_splits(listing: Listing) -> list[Finding]:
 
 
 def _absent(card: Card, root: Path, listing: Listing) -> list[Finding]:
-    absent = [entry.path for entry in listing.entries if not (root / entry.path).is_file()]
-    if not absent:
-        return []
+    home = root.resolve()
+    reasons = {entry.path: _why_not(home, entry.path) for entry in listing.entries}
+    outside, absent = ([path for path, reason in reasons.items() if reason == wanted]
+                       for wanted in ("path_escape", "missing"))
+    findings = _missing(card, root, listing, absent) if absent else []
+    if outside:
+        findings.insert(0, Finding(f"{len(outside):,} records lead out of the folder (such as {outside[0]})", ASIDE))
+    return findings
+
+
+def _why_not(root: Path, path: str) -> str:
+    try:
+        inside(root, path)
+    except Rejected as rejected:
+        return rejected.reason
+    return ""
+
+
+def _missing(card: Card, root: Path, listing: Listing, absent: list[str]) -> list[Finding]:
     if len(absent) == len(listing.entries) and (deeper := _one_level_deeper(root, absent[0])):
         return [Finding(f"the images lie one folder too deep, in {deeper}",
                         f"move what is in {deeper} into {root / FOLDER}")]

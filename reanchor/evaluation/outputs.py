@@ -72,9 +72,9 @@ def write_skipped(out: Path, reason: str) -> dict:
     for name, schema in (("results", RESULT_SCHEMA), ("differences", DIFFERENCE_SCHEMA), ("rankings", RANKING_SCHEMA),
                          ("token_maps", TOKEN_MAP_SCHEMA), ("token_weights", TOKEN_SCHEMA)):
         _parquet(out / f"{name}.parquet", schema.empty_table())
-    write_json(out / "slopes.json", [])
-    write_json(out / "token_shares.json", [])
-    write_json(out / "protocol.json", {"skipped": reason, "suites": []})
+    nothing = {"slopes": [], "areas": {"areas": [], "differences": []}, "anchor_parts": [], "token_shares": []}
+    for name, content in {**nothing, "protocol": {"skipped": reason, "suites": []}}.items():
+        write_json(out / f"{name}.json", content)
     _csv(out / "accuracy.csv", [], ACCURACY_COLUMNS)
     _csv(out / "cmc.csv", [], CMC_COLUMNS)
     return {"skipped": 1}

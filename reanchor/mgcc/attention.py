@@ -1,4 +1,4 @@
-"""A CLIP's last block, with the attention that its output is made of.
+"""A CLIP's blocks, and the attention that the last one's output is made of.
 
 Shapes: B sequences, L slots, D width.
 """
@@ -9,6 +9,14 @@ from torch import Tensor, nn
 
 from reanchor.clip.block import finish, heads_of, is_plain
 from reanchor.errors import ReanchorError
+
+
+def causal_block(block: nn.Module, x: Tensor) -> Tensor:
+    """A block of the text tower on `x` [B, L, D]; open_clip's, with fewer copies and no mask to read."""
+    if not is_plain(block):
+        mask = torch.full((x.shape[1], x.shape[1]), float("-inf"), device=x.device).triu_(1)
+        return block(x, attn_mask=mask)
+    return finish(block, x, F.scaled_dot_product_attention(*heads_of(block, block.ln_1(x)), is_causal=True))
 
 
 def attended_block(block: nn.Module, x: Tensor, asking: Tensor, causal: bool = False) -> tuple[Tensor, Tensor]:

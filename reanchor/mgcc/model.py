@@ -17,7 +17,7 @@ from reanchor.clip.block import residual_block
 from reanchor.clip.model import Clip
 from reanchor.config.sections import MgccModel
 from reanchor.errors import ReanchorError
-from reanchor.mgcc.attention import attended_block
+from reanchor.mgcc.attention import attended_block, causal_block
 from reanchor.mgcc.selection import keep_count, select_patches, select_words, take
 from reanchor.mgcc.similarity import ImageSide, Matrices, Similarity, TextSide
 from reanchor.text.towers import DualEncoder
@@ -89,9 +89,8 @@ class Mgcc(nn.Module):
         length = int(eos.max()) + 1
         x = tower.token_embedding(tokens[:, :length]) + tower.positional_embedding[:length]
         *first, last = tower.transformer.resblocks
-        mask = tower.attn_mask[:length, :length]
         for block in first:
-            x = block(x, attn_mask=mask)
+            x = causal_block(block, x)
         x, attention = attended_block(last, x, eos, causal=True)
         x = tower.ln_final(x)
         index, present = select_words(attention, eos, settings.word_share, settings.word_limit,

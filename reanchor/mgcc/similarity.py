@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from reanchor.mgcc.shared import shared_means
+
 GRANULARITIES = ("image_text", "patch_word", "patch_text", "image_word")  # eq. 2, 1, 3 and 4
 FUSIONS = ("attention", "mean_mean", "mean_max", "max_mean", "max_max")  # Table 6
 _LOWEST = -4.0  # below every cosine: what a maximum reads in place of a missing word
@@ -118,22 +120,24 @@ class Similarity:
         return whole @ texts.whole.T
 
     def _patch_text(self, images: ImageSide, texts: TextSide) -> Tensor:
-        scores = torch.einsum("bpd,nd->bnp", images.patches, texts.whole)
-        return self._step(1, "patch")(scores, 2)
+        return self._step(1, "patch")(images.patches @ texts.whole.T, 1)
 
     def _image_word(self, images: ImageSide, texts: TextSide) -> Tensor:
-        scores = torch.einsum("bd,nwd->bnw", images.whole, texts.words)
-        return self._step(1, "word")(scores, 2, texts.present)
+        scores = _products(images.whole, texts)  # [B, W, N]
+        return self._step(1, "word")(scores, 1, None if texts.present is None else texts.present.T)
 
     def _patch_word(self, images: ImageSide, texts: TextSide) -> Tensor:
         """Both orders of the two steps, and their mean (eq. 5 to 9)."""
         patches = images.patches if self.matrices is None else images.patches @ self.matrices.local
-        scores = torch.einsum("bpd,nwd->bnpw", patches, texts.words)
-        present = None if texts.present is None else texts.present[:, None]
-        of_words = self._step(0, "patch_first")(scores, 2)
-        of_patches = self._step(0, "word_first")(scores, 3, present)
-        by_image = self._step(1, "word_second")(of_words, 2, texts.present)
-        return (by_image + self._step(1, "patch_second")(of_patches, 2)) / 2
+        scores = _products(patches, texts)  # [B, P, W, N]
+        present, means = None if texts.present is None else texts.present.T, None
+        if self.fusion == "attention" and self.matrices is None:
+            means = shared_means(scores, self.temperature, present)
+        if means is None:
+            means = self._step(0, "patch_first")(scores, 1), self._step(0, "word_first")(scores, 2, present)
+        of_words, of_patches = means  # [B, W, N], [B, P, N]
+        by_image = self._step(1, "word_second")(of_words, 1, present)
+        return (by_image + self._step(1, "patch_second")(of_patches, 1)) / 2
 
     def _step(self, number: int, matrix: str) -> Callable[..., Tensor]:
         if self.fusion == "attention":
@@ -143,3 +147,9 @@ class Similarity:
 
             return fuse
         return {"mean": mean_fusion, "max": max_fusion}[self.fusion.split("_")[number]]
+
+
+def _products(features: Tensor, texts: TextSide) -> Tensor:
+    """Cosines of features [..., D] with every word, [..., W, N], by one matrix product."""
+    words = texts.words.transpose(0, 1)
+    return (features @ words.reshape(-1, words.shape[2]).T).unflatten(-1, words.shape[:2])

@@ -45,9 +45,10 @@ def search_sentences(search: dict) -> list[str]:
     """Who is first on the whole gallery, and what its occlusion costs each method."""
     results = search["results"]
     ranked = sorted(search["methods"], key=lambda m: -results[m]["whole"]["R1"]["value"])
-    lines = [f"On the whole gallery {names.method(ranked[0])} is first with R1 {cell(results[ranked[0]]['whole']['R1'])}"
-             + (f", before {names.method(ranked[1])} with {results[ranked[1]]['whole']['R1']['value']:.1f}."
-                if len(ranked) > 1 else ".")]
+    first = f"On the whole gallery {names.method(ranked[0])} is first with R1 {cell(results[ranked[0]]['whole']['R1'])}"
+    second = f", before {names.method(ranked[1])} with {results[ranked[1]]['whole']['R1']['value']:.1f}" if len(
+        ranked) > 1 else ""
+    lines = [f"{first}{second}."]
     for condition in search["conditions"][1:DETAILED]:
         costs = ", ".join(f"{names.method(m)} {changed(results[m][condition]['R1'])}" for m in search["methods"])
         lines.append(f"{names.gallery(condition)}: R1 changes by {costs}.")
@@ -63,28 +64,34 @@ def search_protocol(protocol: dict) -> str:
     """What has to stand with each number, in one sentence."""
     suites = "; ".join(f"{suite['name']}: {suite['replaced']} images occluded" for suite in protocol["suites"])
     cut = ", ".join(f"{names.method(name)} {count}" for name, count in protocol["cut_sentences"].items() if count)
-    return (f"{protocol['sentences']} sentences about {protocol['query_identities']} people search {protocol['gallery']} "
-            f"images of {protocol['gallery_identities']} people ({protocol['distractors']} distractors kept, "
-            f"{protocol['junk_dropped']} junk dropped); {protocol['searches']}; camera rule {protocol['camera_rule']}; "
-            f"{protocol['lost_sentences_says']}; {suites or 'no occluded gallery'}; sentences cut by the context: "
-            f"{cut or 'none'}; {protocol['selection']}; test-time extras: {protocol['test_time_extras']}; intervals: "
-            f"{protocol['intervals']}.")
+    p = protocol
+    return (f"{p['sentences']} sentences about {p['query_identities']} people search {p['gallery']} images of "
+            f"{p['gallery_identities']} people ({p['distractors']} distractors kept, {p['junk_dropped']} junk dropped); "
+            f"{p['searches']}; camera rule {p['camera_rule']}; {p['lost_sentences_says']}; "
+            f"{suites or 'no occluded gallery'}; sentences cut by the context: {cut or 'none'}; {p['selection']}; "
+            f"test-time extras: {p['test_time_extras']}; intervals: {p['intervals']}.")
 
 
 def search_page(search: dict, rankings: list[dict], study: SearchStudy | None, config: Report) -> dict:
     """What the template of the section needs beside the summary; {} where nothing was searched."""
     if not search.get("methods"):
         return {}
-    results, methods = search["results"], search["methods"]
-    best = {(c, k): max(methods, key=lambda m: results[m][c][k]["value"]) for c in search["conditions"] for k in METRICS}
-    cells = {(d["method_a"], d["method_b"], d["condition"], d["metric"]): d for d in search["differences"]}
-    pairs = list(dict.fromkeys((d["method_a"], d["method_b"]) for d in search["differences"]))
-    return {"best": best, "detailed": search["conditions"][:DETAILED], "further": search["conditions"][DETAILED:],
-            "metrics": METRICS, "compared": COMPARED,
-            "costs": [{"method": name, **search["cost"][name]} for name in methods if search["cost"][name]], "note": search_protocol(search["protocol"]),
-            "pairs": [{"a": a, "b": b, "cells": {(c, k): cells[a, b, c, k] for c in search["conditions"][:DETAILED]
-                                                 for k in COMPARED}} for a, b in pairs],
-            "blocks": sentence_blocks(rankings, study, config) if study else []}
+    results, methods, detailed = search["results"], search["methods"], search["conditions"][:DETAILED]
+    return {
+        "metrics": METRICS, "compared": COMPARED, "note": search_protocol(search["protocol"]),
+        "detailed": detailed, "further": search["conditions"][DETAILED:],
+        "best": {(c, k): max(methods, key=lambda m: results[m][c][k]["value"])
+                 for c in search["conditions"] for k in METRICS},
+        "costs": [{"method": name, **search["cost"][name]} for name in methods if search["cost"][name]],
+        "pairs": _pairs(search["differences"], detailed),
+        "blocks": sentence_blocks(rankings, study, config) if study else []}
+
+
+def _pairs(differences: list[dict], conditions: list[str]) -> list[dict]:
+    """Rows of the table of differences, one per pair of methods."""
+    found = {(d["method_a"], d["method_b"], d["condition"], d["metric"]): d for d in differences}
+    return [{"a": a, "b": b, "cells": {(c, k): found[a, b, c, k] for c in conditions for k in COMPARED}}
+            for a, b in dict.fromkeys(key[:2] for key in found)]
 
 
 def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) -> list[dict]:

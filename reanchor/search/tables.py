@@ -64,7 +64,8 @@ def _differences(methods: list[str], values: dict, study: SearchStudy, bootstrap
             for metric in METRICS]
 
 
-def _with_interval(each: np.ndarray, bootstrap: IdentityBootstrap, pids: np.ndarray, name: str = "") -> dict[str, float]:
+def _with_interval(each: np.ndarray, bootstrap: IdentityBootstrap, pids: np.ndarray,
+                   name: str = "") -> dict[str, float]:
     low, high = bootstrap.interval(bootstrap.means(pids, each))
     names = (name, f"{name}_low", f"{name}_high") if name else ("value", "low", "high")
     return dict(zip(names, (float(each.mean()), low, high), strict=True))

@@ -22,7 +22,7 @@ from reanchor.tbps.model import TbpsModel, parameter_groups
 from reanchor.text.pairs import pair_batches
 from reanchor.training.gradient_cache import Batch, encode_in_chunks
 from reanchor.training.loop import Job
-from reanchor.training.ranks import gather
+from reanchor.training.ranks import gather, own_share
 from reanchor.training.schedule import warmup_linear_cosine
 
 
@@ -78,7 +78,8 @@ class TbpsRun:
         return rate / config.lr
 
     def losses(self, chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
-        """Terms of one batch, whose features are made in chunks where memory asks for it."""
+        """Terms of one batch, whose features are made in chunks where memory asks for it, by all ranks."""
+        chosen = own_share(chosen)
         batch = self.draws.batch(chosen, generator, self.model.towers.device)
         features = encode_in_chunks(self.model.encode, batch, self.config.chunk)
         labels = torch.from_numpy(self.draws.pairs.labels[chosen]).to(self.model.towers.device)

@@ -31,8 +31,8 @@ class TbpsModel(nn.Module):
         self.towers = towers
         width = towers.image.embed
         if recipe.mlm and towers.image.grid is None:
-            raise ReanchorError(f"tbps.*.mlm: got {recipe.mlm}, but a ResNet gives no image tokens to read masked words "
-                                "with; allowed: 0, or a ViT")
+            raise ReanchorError(f"tbps.*.mlm: got {recipe.mlm}, but a ResNet gives no image tokens to read masked "
+                                "words with; allowed: 0, or a ViT")
         hidden = max(1, width // 4)  # 512-128-512, as published
         self.simclr_mlp = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, width)
                                         ) if recipe.ss else None
@@ -50,11 +50,13 @@ class TbpsModel(nn.Module):
         All views go through the image tower in one pass. A pair's outcome depends on no other pair.
         """
         views = [name for name in VIEWS if name in batch]
-        out = self.towers.image(torch.cat([batch[name] for name in views]))
+        image = self.towers.image
+        out = image(torch.cat([batch[name] for name in views]), taps=(image.depth,) if "masked" in batch else ())
         features = dict(zip(views, out.projected.chunk(len(views)), strict=True))
         features["text"] = self.towers.sentences(batch["tokens"])
         if "masked" in batch:
-            tokens = out.last[:len(batch["masked"])] @ self.towers.image.visual.proj
+            last = image.visual.ln_post(out.taps[image.depth][:len(batch["masked"])])
+            tokens = last @ image.visual.proj
             states = word_states(self.towers.text, batch["masked"])
             features["mlm"], features["words"] = self.masked_words(states, tokens, batch["targets"])
         return features

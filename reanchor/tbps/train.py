@@ -20,6 +20,7 @@ from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.gradient_cache import refuse_batch_statistics
 from reanchor.training.loop import Trainer
+from reanchor.training.ranks import join_ranks, rank
 from reanchor.training.recorder import Recorder
 
 MODELS = ("clip_tuned", "sdm", "tbps_clip")
@@ -28,12 +29,14 @@ MODELS = ("clip_tuned", "sdm", "tbps_clip")
 def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
     """Train "clip_tuned", "sdm" or "tbps_clip"; keep the epoch with the best validation score.
 
+    Under torchrun the ranks share every batch, and the first one writes; the others return no figures.
+
     Raises:
         ReanchorError: no backbone, no captions, nothing held out, or a loss that is not finite.
     """
     config, runtime = params.tbps, params.runtime
     recipe: TextRecipe = getattr(config, name)
-    device = choose_device(runtime.device)
+    device = join_ranks(choose_device(runtime.device))
     clip = Clip.load(root / "models/backbone")
     every = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec, config.context, recipe.clean)
     pairs = few_shot(every, config.few_shot, config.few_shot_of, config.seed)
@@ -46,6 +49,8 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     job = run.job(f"tbps@{name}", lambda: validation.score(searcher))
     mark = mark_of(name, params, root)
     outcome = Trainer(job, root / f".checkpoints/tbps-{name}-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
+    if rank():
+        return {}
     with atomic_directory(out) as folder:
         save_dual(model.towers, replace(clip.spec, interpolation=pairs.images.interpolation), name, folder,
                   config=trained_with(name, params))
@@ -78,6 +83,7 @@ def trained_with(name: str, params: Params) -> dict:
 
 def mark_of(name: str, params: Params, root: Path) -> str:
     """What this training's result depends on."""
-    paths = [root / params.tbps.captions_bt, root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
+    paths = [root / params.tbps.captions_bt,
+             root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
              root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
     return checkpoint.fingerprint(name, asdict(params.tbps), checkpoint.inputs(*paths))

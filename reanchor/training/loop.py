@@ -13,6 +13,7 @@ from tqdm import tqdm
 from reanchor.errors import ReanchorError
 from reanchor.training import checkpoint
 from reanchor.training.device import uses_bf16
+from reanchor.training.ranks import average_gradients, rank
 from reanchor.training.recorder import Recorder
 
 
@@ -73,14 +74,18 @@ class Outcome:
 
 
 class Trainer:
-    """Runs a `Job`; a checkpoint at `path` made under the same `mark` is continued."""
+    """Runs a `Job`; a checkpoint at `path` made under the same `mark` is continued.
+
+    Of several ranks (`reanchor.training.ranks`) each draws for itself, and the first one writes; a resume is
+    exact for one process only.
+    """
 
     def __init__(self, job: Job, path: Path, mark: str, every: int, recorder: Recorder):
         self.job, self.path, self.mark, self.every, self.recorder = job, path, mark, every, recorder
         self.state = State()
         self.bf16 = uses_bf16(job.precision, next(job.module.parameters()).device.type)
         self.best: dict[str, Tensor] | None = None
-        self.generator = Generator().manual_seed(job.seed)
+        self.generator = Generator().manual_seed(job.seed + rank())
         for group in job.optimizer.param_groups:
             group["base_lr"] = group["lr"]
 
@@ -90,7 +95,7 @@ class Trainer:
         Raises:
             ReanchorError: when a loss term is no longer finite.
         """
-        torch.manual_seed(self.job.seed)
+        torch.manual_seed(self.job.seed + rank())
         self._resume()
         for row in self.state.history:
             self.recorder.log(row["step"], row)
@@ -130,6 +135,7 @@ class Trainer:
         self._check(values)
         job.optimizer.zero_grad(set_to_none=True)
         terms["loss"].backward()
+        average_gradients(job.module)
         job.optimizer.step()
         for name, value in values.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
@@ -163,6 +169,8 @@ class Trainer:
         self.recorder.log(row["step"], row)
 
     def _save(self) -> None:
+        if rank():
+            return
         checkpoint.save(self.path, {
             "mark": self.mark,
             "state": vars(self.state),

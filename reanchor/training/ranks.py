@@ -3,6 +3,9 @@
 Without a process group everything is the one process it is.
 """
 
+import os
+
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -11,6 +14,29 @@ from torch import Tensor, nn
 def world_size() -> int:
     """Processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number among them; 0 writes files."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def join_ranks(device: str) -> str:
+    """Meet the other processes that torchrun started; returns this one's device. Alone: `device` as it is."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return device
+
+
+def own_share(chosen: np.ndarray) -> np.ndarray:
+    """This rank's equal share of a batch [B]; what does not divide is dropped."""
+    each = len(chosen) // world_size()
+    return chosen[rank() * each:(rank() + 1) * each]
 
 
 class _Gather(torch.autograd.Function):

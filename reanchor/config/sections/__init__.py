@@ -15,32 +15,9 @@ from reanchor.config.sections.text import NO_BACK_TRANSLATIONS, TEXT_TERMS, Tbps
 from reanchor.config.sections.training import Finetune, Gate, LossWeights, Prompts, Saga
 
 __all__ = [
-    "FEATURES",
-    "NOTHING_IMPORTED",
-    "NO_BACK_TRANSLATIONS",
-    "TEXT_TERMS",
-    "Backbone",
-    "Evaluate",
-    "Finetune",
-    "Gate",
-    "Imported",
-    "LossWeights",
-    "Mgcc",
-    "MgccModel",
-    "Nfc",
-    "Occlude",
-    "Params",
-    "Prepare",
-    "Pretrain",
-    "Prompts",
-    "Render",
-    "Report",
-    "Rerank",
-    "Runtime",
-    "Saga",
-    "Search",
-    "Tbps",
-    "TextRecipe",
+    "FEATURES", "NOTHING_IMPORTED", "NO_BACK_TRANSLATIONS", "TEXT_TERMS", "Backbone", "Evaluate", "Finetune", "Gate",
+    "Imported", "LossWeights", "Mgcc", "MgccModel", "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts",
+    "Render", "Report", "Rerank", "Runtime", "Saga", "Search", "Tbps", "TextRecipe",
 ]
 
 

@@ -1,0 +1,290 @@
+"""Training of text-based search: every preset, exact resume, few shots, back translations, what is written."""
+
+import dataclasses
+import json
+import re
+import shutil
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from text_factory import make_street, settings, small_clip
+
+from reanchor.config import from_mapping
+from reanchor.data import Manifest
+from reanchor.errors import ReanchorError
+from reanchor.tbps.batch import Draws
+from reanchor.tbps.job import TbpsRun
+from reanchor.tbps.train import build_model, few_shot, train_tbps
+from reanchor.text.back_translation import read_back_translations
+from reanchor.text.load import load_searcher
+from reanchor.text.pairs import SentencePairs
+from stages import tbps as stage
+from stages.compose import composition
+
+ROOT = Path(__file__).resolve().parent.parent
+TWO_STEPS = ["tbps.epochs=1", "tbps.warmup_epochs=0", "tbps.batch=40", "tbps.few_shot=0.6"]
+OPTIONS = ["tbps.tbps_clip.mlm=1.0", "tbps.tbps_clip.id=1.0", "tbps.tbps_clip.mixgen=0.25"]
+# (model, further settings, terms it trains with)
+PRESETS = [
+    ("clip_tuned", [], {"itc"}), ("sdm", [], {"sdm"}), ("tbps_clip", [], {"nitc", "ritc"}),
+    ("tbps_clip", ["ablation=tbps_full"], {"nitc", "ritc", "citc", "ss"}),
+    ("tbps_clip", ["ablation=tbps_simplified"], {"nitc", "ritc"}),
+    ("tbps_clip", ["ablation=tbps_few_shot", "tbps.few_shot_of=identities"], {"nitc", "ritc"}),
+    ("tbps_clip", ["train=tbps_clip_vit", "tbps.chunk=30", "finetune.warmup_epochs=0", "prompts.warmup_epochs=0"],
+     {"nitc", "ritc", "citc", "ss"}),
+    ("tbps_clip", ["ablation=tbps_full", *OPTIONS], {"nitc", "ritc", "citc", "ss", "mlm", "id"}),
+    ("sdm", ["tbps.context=20", "tbps.precision=bf16"], {"sdm"}),
+]
+
+
+class Rows:
+    """A recorder that keeps the rows."""
+
+    def __init__(self):
+        self.rows: list[dict] = []
+
+    def log(self, step: int, values: dict[str, float]) -> None:
+        self.rows.append({**values, "step": step})
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory) -> Path:
+    root = make_street(tmp_path_factory.mktemp("street"))
+    (root / "models/backbone").mkdir(parents=True)
+    small_clip().save(root / "models/backbone")
+    (root / "conf").mkdir()
+    shutil.copy(ROOT / "conf/captions_bt.json", root / "conf")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pairs(street) -> SentencePairs:
+    return SentencePairs.open(street / "data/prepared", street / "data/occluded", small_clip().spec)
+
+
+@pytest.mark.filterwarnings("ignore:.*longer than the context")
+@pytest.mark.parametrize(("model", "further", "terms"), PRESETS)
+def test_a_preset_trains_two_steps(street, tmp_path, model, further, terms):
+    params, steps = settings(*TWO_STEPS, *further), Rows()
+    figures = train_tbps(model, params, street, tmp_path / model, steps)
+    row = steps.rows[-1]
+    assert figures["train_steps"] == 2 and set(row) >= terms | {"loss", "val_mAP_whole", "score"}
+    assert not set(row) & ({"itc", "nitc", "ritc", "citc", "ss", "sdm", "id", "mlm"} - terms)
+    assert np.isfinite(row["loss"]) and figures["val_score"] == row["score"]
+    recipe = getattr(params.tbps, model)
+    assert row["loss"] == pytest.approx(sum(getattr(recipe, name) * row[name] for name in terms), rel=1e-4)
+    searcher = load_searcher(tmp_path / model)
+    assert searcher.name == model and searcher.model.clean == recipe.clean
+    before = load_file(street / "models/backbone/weights.safetensors")["visual.conv1.weight"]
+    after = load_file(tmp_path / model / "weights.safetensors")["image.visual.conv1.weight"]
+    assert torch.equal(before, after) == recipe.lock
+    written = json.loads((tmp_path / model / "model.json").read_text())
+    others = {"clip_tuned", "sdm", "tbps_clip"} - {model}
+    assert model in written["config"]["tbps"] and not others & set(written["config"]["tbps"])
+    assert written["spec"]["interpolation"] == "bicubic"
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [2, 4])
+def test_a_killed_training_ends_with_the_same_weights(street, tmp_path, monkeypatch, stop_at):
+    params = settings("tbps.epochs=2", "tbps.batch=24", "tbps.few_shot=0.35", "ablation=tbps_full", "tbps.chunk=16")
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    train_tbps("tbps_clip", params, street, whole, Rows())
+    for checkpoint in (street / ".checkpoints").glob("tbps-*"):
+        checkpoint.unlink()
+    params.runtime.checkpoint_steps = 1
+    losses, calls = TbpsRun.losses, []
+
+    def stopping(self, *arguments):
+        calls.append(1)
+        if len(calls) == stop_at:
+            raise Stop
+        return losses(self, *arguments)
+
+    monkeypatch.setattr(TbpsRun, "losses", stopping)
+    with pytest.raises(Stop):
+        train_tbps("tbps_clip", params, street, torn, Rows())
+    assert not torn.exists()
+    train_tbps("tbps_clip", params, street, torn, Rows())
+    for checkpoint in (street / ".checkpoints").glob("tbps-*"):
+        checkpoint.unlink()
+    assert (torn / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(("share", "of"), [(1.0, "pairs"), (0.25, "pairs"), (0.25, "identities"), (0.0001, "pairs")])
+def test_few_shots_are_a_seeded_share(pairs, share, of):
+    few, again = few_shot(pairs, share, of, 3), few_shot(pairs, share, of, 3)
+    assert few.texts == again.texts and torch.equal(few.tokens, again.tokens)
+    names = pairs.labels if of == "identities" else np.arange(len(pairs))
+    kept = few.labels if of == "identities" else np.arange(len(few))
+    assert len(np.unique(kept)) == max(2, round(share * len(np.unique(names))))
+    if of == "identities":
+        assert all((few.labels == pid).sum() == (pairs.labels == pid).sum() for pid in np.unique(few.labels))
+    generator = torch.Generator()
+    row = pairs.texts.index(few.texts[0])
+    assert np.array_equal(few.take(np.array([0]), 0, generator), pairs.take(np.array([row]), 0, generator))
+    if share < 1:
+        assert few_shot(pairs, share, of, 4).texts != few.texts
+
+
+def draws(pairs, **changes) -> Draws:
+    recipe = settings().tbps.clip_tuned
+    for name, value in changes.items():
+        setattr(recipe, name, value)
+    return Draws(pairs, small_clip().spec, recipe, 0.0, [f"back {n}" if n % 2 else "" for n in range(len(pairs))])
+
+
+def test_sentences_are_back_translated_where_they_can_be(pairs):
+    chosen = np.arange(len(pairs))
+    generator = torch.Generator().manual_seed(0)
+    assert draws(pairs).texts(chosen, generator) == pairs.texts
+    texts = draws(pairs, back_translation=1.0).texts(chosen, generator)
+    assert texts == [f"back {n}" if n % 2 else text for n, text in enumerate(pairs.texts)]
+    some = draws(pairs, back_translation=0.4).texts(chosen, generator)
+    assert sum(text.startswith("back") for text in some) == pytest.approx(0.2 * len(pairs), abs=0.06 * len(pairs))
+
+
+def test_words_are_deleted_by_chance(pairs):
+    chosen = np.arange(len(pairs))
+    texts = draws(pairs, deletion=0.3).texts(chosen, torch.Generator().manual_seed(0))
+    again = draws(pairs, deletion=0.3).texts(chosen, torch.Generator().manual_seed(0))
+    assert texts == again
+    before, after = (sum(len(text.split()) for text in each) for each in (pairs.texts, texts))
+    assert after / before == pytest.approx(0.7, abs=0.02)
+
+
+def test_masked_words_are_berts(pairs):
+    batch = draws(pairs, mlm=1.0).batch(np.arange(len(pairs)), torch.Generator().manual_seed(0), torch.device("cpu"))
+    tokens, masked, targets = batch["tokens"], batch["masked"], batch["targets"]
+    tokenizer = pairs.tokenizer
+    words = (tokens > 0) & (tokens < tokenizer.sos)
+    chosen = targets != -100
+    assert not (chosen & ~words).any() and torch.equal(targets[chosen], tokens[chosen])
+    assert torch.equal(masked[~chosen], tokens[~chosen])
+    assert (chosen.sum() / words.sum()).item() == pytest.approx(0.15, abs=0.02)
+    assert (masked[chosen] == 1).float().mean().item() == pytest.approx(0.8, abs=0.05)  # the unknown word
+    assert (masked[chosen] == tokens[chosen]).float().mean().item() == pytest.approx(0.1, abs=0.05)
+    assert masked.max() <= tokenizer.eos
+
+
+def test_views_are_those_of_the_recipe(pairs):
+    recipe = settings("ablation=tbps_full").tbps.tbps_clip
+    made = Draws(pairs, small_clip().spec, recipe, 0.0).batch(np.arange(6), torch.Generator().manual_seed(0),
+                                                              torch.device("cpu"))
+    assert set(made) == {"image", "second", "simclr_1", "simclr_2", "tokens"}
+    images = [made[name] for name in ("image", "second", "simclr_1", "simclr_2")]
+    assert all(image.shape == (6, 3, 64, 32) for image in images)
+    assert not any(torch.equal(images[0], other) for other in images[1:]) and not torch.equal(images[2], images[3])
+
+
+def test_alpha_and_rate_follow_the_position(pairs):
+    params = settings("tbps.epochs=3", "tbps.batch=50")
+    model = build_model(small_clip(), 99, params.tbps, params.tbps.tbps_clip)
+    run = TbpsRun(params.tbps, params.tbps.tbps_clip, model, draws(pairs))
+    job = run.job("x", None)
+    steps = len(job.batches(0))
+    rates = [job.lr_factor(0, step, steps) * params.tbps.lr for step in range(steps)]
+    assert rates[0] == pytest.approx(params.tbps.warmup_lr) and rates[-1] == pytest.approx(params.tbps.lr)
+    assert (run.epoch, run.step, run.steps) == (0, steps - 1, steps)
+    assert job.lr_factor(2, steps - 1, steps) < 0.2
+
+
+def back_file(path: Path, records: object) -> Path:
+    path.write_text(json.dumps(records))
+    return path
+
+
+def test_back_translations_are_found_by_path_and_number(street, pairs, tmp_path):
+    manifest = Manifest.read(street / "data/prepared/manifest.parquet")
+    row = pairs.images.rows[pairs.owner[4]]
+    path = back_file(tmp_path / "bt.json", [{"file_path": manifest.path[row], "captions_bt": ["one", " two "]}])
+    with pytest.warns(UserWarning, match=rf"{len(pairs) - 2} of {len(pairs)} training sentences have no back"):
+        found = read_back_translations(path, street / "data/prepared", pairs)
+    places = np.flatnonzero(pairs.owner == pairs.owner[4])
+    assert [found[place] for place in places] == ["one", "two"] and found.count("") == len(pairs) - 2
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("[]", "has a back translation for none of"), ("{", "is not valid JSON"), ("{}", "holds a dict"),
+    ('[{"file_path": 3, "captions_bt": []}]', "record 0 is"), ('[{"file_path": "a", "captions_bt": "b"}]', "record 0"),
+    ("[1]", "record 0 is '1'"), (None, "no file at"),
+])
+def test_a_wrong_file_of_back_translations_is_one_line(street, pairs, tmp_path, content, message):
+    path = tmp_path / "bt.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ReanchorError, match=message) as caught:
+        read_back_translations(path, street / "data/prepared", pairs)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("tbps.captions_bt: ")
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"tbps_clip": {"train": True, "nitc": 0, "ritc": 0, "citc": 0, "ss": 0, "multi_view": False}},
+     "tbps.tbps_clip.train: got true, but every loss weight is 0"),
+    ({"sdm": {"train": True, "sdm": 1.0, "multi_view": True}}, "tbps.sdm.multi_view: got true with nitc 0"),
+    ({"sdm": {"train": True, "sdm": 1.0, "back_translation": 0.1}},
+     "tbps.sdm.back_translation: got 0.1, but tbps.captions_bt is"),
+    ({"epochs": 1, "warmup_epochs": 2}, "tbps.warmup_epochs: got 2; allowed: at most tbps.epochs, which is 1"),
+    ({"tbps_clip": {"mixgen": 0.7}}, "tbps.tbps_clip.mixgen: got 0.7; allowed: at least 0.0 and at most 0.5"),
+])
+def test_settings_that_exclude_one_another_are_named(changes, message):
+    with pytest.raises(ReanchorError, match=message):
+        from_mapping({"tbps": changes})
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"chunk": 8}, "tbps.chunk: got 8 with backbone.model 'RN50'"),
+    ({"tbps_clip": {"train": True, "mlm": 1.0}}, "tbps_clip.mlm: got 1.0")])
+def test_a_resnet_has_neither_chunks_nor_masked_words(changes, message):
+    with pytest.raises(ReanchorError, match=message):
+        from_mapping({"tbps": changes, "backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False},
+                      "evaluate": {"methods": ["zero_shot"]}})
+
+
+def stage_run(root: Path, params, model: str = "tbps_clip"):
+    """What a stage's body sees, and what it was told to skip."""
+    return types.SimpleNamespace(root=root, params=params, model=model, skip=lambda out, reason: {"skipped": reason},
+                                 recorder=lambda name: Rows(), log_model=lambda name, folder: None)
+
+
+def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_path):
+    assert stage.body(stage_run(street, settings(), "sdm")) == {"skipped": "tbps.sdm.train is false"}
+    manifest = Manifest.read(street / "data/prepared/manifest.parquet")
+    (tmp_path / "data/prepared").mkdir(parents=True)
+    dataclasses.replace(manifest, captions=[[] for _ in manifest.captions]).write(
+        tmp_path / "data/prepared/manifest.parquet")
+    skipped = stage.body(stage_run(tmp_path, settings()))
+    assert skipped == {"skipped": "no image of the dataset has a caption"}
+    figures = stage.body(stage_run(street, settings(*TWO_STEPS)))
+    assert figures["pairs"] == 86 and figures["cut_sentences"] == 0
+    assert (street / "models/tbps/tbps_clip/weights.safetensors").is_file()
+
+
+def test_every_preset_is_documented_and_every_command_composes():
+    text = (ROOT / "docs/text_search.md").read_text()
+    commands = set(re.findall(r"[`\"]((?:[a-z_]+(?:\.[a-z_]+)*=[\w./]+ ?)+)[`\"]", text))
+    assert len(commands) >= 7
+    for command in commands:
+        composition(ROOT, command.split())
+    presets = {f"ablation={path.stem}" for path in (ROOT / "conf/ablation").glob("tbps_*.yaml")}
+    assert presets | {"train=tbps_clip_vit", "method=tbps_clip"} <= {part for each in commands for part in each.split()}
+
+
+def test_the_published_recipe_is_the_papers():
+    params = from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, [
+        "backbone=openai_vit_b16", "train=tbps_clip_vit", "method=tbps_clip"]))))
+    config, recipe = params.tbps, params.tbps.tbps_clip
+    assert (params.prepare.height, params.prepare.width, params.backbone.normalisation) == (224, 224, "imagenet")
+    assert (config.batch, config.epochs, config.lr, config.weight_decay) == (320, 5, 1e-4, 0.02)
+    assert (config.warmup_epochs, config.warmup_lr, config.min_lr, config.occluded) == (1, 1e-6, 5e-6, 0.0)
+    assert (recipe.nitc, recipe.ritc, recipe.citc, recipe.ss, recipe.multi_view) == (1.0, 1.0, 0.1, 0.4, True)
+    assert (recipe.soft_label, recipe.dropout, recipe.lock, recipe.deletion) == (0.5, 0.05, True, 0.05)
+    assert (recipe.id, recipe.mlm, recipe.mixgen, recipe.augment, recipe.clean) == (0.0, 0.0, 0.0, "pool", True)
