@@ -99,7 +99,7 @@ class DualSearcher:
     @torch.inference_mode()
     def images(self, images: np.ndarray) -> Encoded:
         """{"feature": unit [B, E]} of uint8 RGB images [B, H, W, 3]."""
-        pixels = normalise(torch.from_numpy(np.array(images)), self.spec.mean, self.spec.std)
+        pixels = normalise(torch.from_numpy(np.require(images, requirements="CW")), self.spec.mean, self.spec.std)
         return {"feature": F.normalize(self.model.images(pixels.to(self.model.device)).float(), dim=1)}
 
     def read(self, sentence: str) -> str:
