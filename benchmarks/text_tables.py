@@ -113,7 +113,7 @@ def outcome(model: str, params: Params, seed: int, out: Path, root: Path, study:
 
 
 def report(reference: str, found: dict[str, list[Found]], study: SearchStudy) -> None:
-    """A table for each gallery (mean over seeds, deviation, paired difference), and the costs."""
+    """A table for each gallery: mean over seeds, deviation, paired difference."""
     pids = study.query.pids[np.isin(study.query.pids, study.gallery.pids)]
     bootstrap = IdentityBootstrap(pids, 2000, 0.95, 0)
     for condition in study.conditions:
@@ -127,6 +127,10 @@ def report(reference: str, found: dict[str, list[Found]], study: SearchStudy) ->
                 low, high = bootstrap.interval(bootstrap.means(pids, own - others))
                 cells.append("" if arm == reference else f"{(own - others).mean():+.1f} [{low:+.1f}, {high:+.1f}]")
             print(f"| {arm} | {' | '.join(cells)} |")
+
+
+def report_costs(found: dict[str, list[Found]]) -> None:
+    """Medians over seeds."""
     print(f"\n| cost | {' | '.join(COSTS.values())} |\n{'|---' * (1 + len(COSTS))}|")
     for arm, runs in found.items():
         medians = np.median([run["cost"] for run in runs], axis=0)
@@ -160,6 +164,7 @@ def main() -> None:
                 print(f"{table}: {arm}, seed {seed}: " + ", ".join(f"{name} {value:.1f}" for name, value in
                                                                   shown.items()), flush=True)
         report(reference, found, study)
+        report_costs(found)
 
 
 if __name__ == "__main__":
