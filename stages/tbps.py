@@ -5,12 +5,16 @@ Several GPUs: `torchrun --nproc-per-node 4 -m stages.tbps --model tbps_clip`; th
 
 import argparse
 import os
+import sys
 from pathlib import Path
+
+import torch
 
 from reanchor.config import load
 from reanchor.data import Manifest
+from reanchor.errors import ReanchorError
 from reanchor.tbps.train import train_tbps
-from stages.runner import StageRun, run_stage
+from stages.runner import USER_ERROR, StageRun, run_stage
 
 MODELS = ("clip_tuned", "sdm", "tbps_clip")
 
@@ -31,9 +35,19 @@ def main() -> None:
     parser.add_argument("--model", choices=MODELS, required=True, help="which model to train")
     model = parser.parse_args().model
     if int(os.environ.get("RANK", "0")):  # torchrun's further processes train along and report nothing
-        body(SilentRun("tbps", model, load("params.yaml"), Path.cwd()))
+        follow(model)
     else:
         run_stage("tbps", body, model=model)
+
+
+def follow(model: str) -> None:
+    """Train along; what is wrong is said by the first process, which meets the same."""
+    try:
+        run = SilentRun("tbps", model, load("params.yaml"), Path.cwd())
+        torch.set_num_threads(run.params.runtime.threads)
+        body(run)
+    except (ReanchorError, FileNotFoundError):
+        sys.exit(USER_ERROR)
 
 
 class SilentRun(StageRun):

@@ -12,8 +12,9 @@ from benchmarks.study import tables
 from benchmarks.study.arms import ARMS, title_of
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import Results, print_curve, print_single, print_tables
-from benchmarks.study.train import Place, model_folder, settings
+from benchmarks.study.train import Place, model_folder, settings, workspace
 from reanchor.config import from_mapping
+from reanchor.errors import ReanchorError
 from reanchor.evaluation import embed_rows, rank_features
 from reanchor.evaluation.bootstrap import IdentityBootstrap
 
@@ -52,19 +53,28 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
         folder = model_folder(place, name, 2)
         assert folder == tmp_path / f"out/seed-2-{base}/models/{name}"
         assert model_folder(place, base, 2).parent == folder.parent / "finetune"
-        assert (folder.parent / "backbone").resolve() == tmp_path / "models/backbone"
+        assert not folder.parent.exists()  # asking for a place makes none
+        made = workspace(place, base, 2)
+        assert (made / "models/backbone").resolve() == tmp_path / "models/backbone"
+    with pytest.raises(ReanchorError, match=r"--out: .* leads to .* an --out of its own"):
+        workspace(dataclasses.replace(place, root=tmp_path / "other"), "clip_reid", 2)
 
 
 def test_judging_keeps_every_querys_precision_and_repeats_nothing(tmp_path, monkeypatch):
     study, kept, opened = make_study(), tmp_path / "judged/saga-0.npz", []
     monkeypatch.setattr(judging, "open_embedder", lambda *names: opened.append(names) or Variant(
         "saga", noise=30.0, tokens=True, robust=1.0))
+    (tmp_path / "weights.safetensors").write_bytes(b"one")
     few = dataclasses.replace(study, suites=study.suites[:2])
     judge("saga", tmp_path, kept, few, tmp_path)
     judge("saga", tmp_path, kept, few, tmp_path)
     assert len(opened) == 1
     judge("saga", tmp_path, kept, study, tmp_path)
     assert len(opened) == 2
+    (tmp_path / "weights.safetensors").write_bytes(b"another")  # a model that was trained again
+    judge("saga", tmp_path, kept, study, tmp_path)
+    judge("saga", tmp_path, kept, study, tmp_path)
+    assert len(opened) == 3
     with np.load(kept) as arrays:
         assert {key for key in arrays.files if key.startswith("ap/")} == {
             f"ap/{row}/{c.name}" for row in ("saga", "saga:half") for c in study.conditions()}
@@ -113,6 +123,7 @@ def test_tables_say_mean_deviation_lead_and_area(capsys):
 
 def test_the_whole_table_reads_what_was_judged(tmp_path, monkeypatch, capsys):
     study = make_study()
+    (tmp_path / "weights.safetensors").write_bytes(b"one")
     monkeypatch.setattr(tables, "load_study", lambda prepared, occluded: study)
     for name, robust in (("clip_reid", None), ("saga", 2.0)):
         monkeypatch.setattr(judging, "open_embedder", lambda *names, robust=robust: FakeEmbedder(

@@ -49,6 +49,14 @@ def message(settings: dict) -> str:
         ),
         ({"evaluate": {"methods": ["sagga"]}}, "evaluate.methods", "'sagga'", "did you mean 'saga'?"),
         ({"occlude": {"masking_ratios": [0.1, 1.5]}}, "occlude.masking_ratios", "1.5", "at most 0.9"),
+        ({"tbps": {"lr": 0.0}}, "tbps.lr", "0", "above 0"),
+        ({"tbps": {"lr": 1e-5, "min_lr": 1e-4}}, "tbps.min_lr", "0.0001", "at most tbps.lr, which is 1e-05"),
+        ({"tbps": {"context": 2}}, "tbps.context", "2", "at least 3"),
+        ({"mgcc": {"model": {"context": 1}}}, "mgcc.model.context", "1", "at least 3"),
+        ({"mgcc": {"epochs": 1, "warmup_epochs": 2}}, "mgcc.warmup_epochs", "2", "at most mgcc.epochs, which is 1"),
+        ({"gate": {"train": True}, "occlude": {"masks": "m"}}, "occlude.masks", "'m'", "masks of its own"),
+        ({"gate": {"train": True, "source": "shared"}, "finetune": {"sie": "camera"}}, "finetune.sie", "'camera'",
+         "gate.source=network"),
     ],
 )
 def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, allowed):

@@ -178,6 +178,18 @@ def test_a_study_has_the_conditions_of_its_sides(folders, sides, names):
         assert suites["gallery-masking-0.10"].gallery is suites["both-masking-0.10"].gallery
 
 
+@pytest.mark.parametrize(("change", "message"), [
+    (lambda path: pq.write_table(pq.read_table(path).slice(1), path), r"lists \d+ images, images.arrow holds \d+"),
+    (lambda path: path.write_bytes(path.read_bytes()[:200]), "no readable table")])
+def test_a_suite_whose_manifest_is_of_another_length_or_torn_is_refused(folders, change, message):
+    root, _, entries = folders
+    write_json(root / "occluded/suites.json", {"test": entries})
+    change(root / "occluded/test/masking-0.10/manifest.parquet")
+    with pytest.raises(ReanchorError, match=message) as caught:
+        load_study(root / "prepared", root / "occluded")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("file", ["images.arrow", "manifest.parquet"])
 def test_a_suite_that_changed_since_it_was_hashed_is_refused(folders, file):
     root, study, entries = folders

@@ -194,12 +194,16 @@ def test_the_builder_writes_a_library_that_reads_back(tmp_path, dot, capsys):
 
 @pytest.mark.parametrize(("source", "out", "size", "message"), [
     ("source", "source/out", "60", "holds or lies in the source folder"), ("source", ".", "60", "holds or lies in"),
-    ("source", "other", "60", "holds something else than a library"), ("source", "out", "4", "size: got 4"),
+    ("source", "other", "60", "holds something else than a library"),
+    ("source", "site", "60", "holds something else than a library"), ("source", "out", "4", "size: got 4"),
     ("nowhere", "out", "60", "no folder")])
 def test_the_builder_destroys_nothing(tmp_path, dot, capsys, source, out, size, message):
     for name in ("source/car1.png", "other/letter.png"):
         (tmp_path / name).parent.mkdir()
         save(tmp_path / name, dot)
+    (tmp_path / "site").mkdir()
+    for name in ("index.json", "page.html"):  # somebody else's index
+        (tmp_path / "site" / name).write_text("[]")
     before = sorted(tmp_path.rglob("*"))
     assert main(["cutouts", str(tmp_path / source), str(tmp_path / out), "--size", size]) == 2
     error = capsys.readouterr().err

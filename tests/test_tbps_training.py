@@ -23,6 +23,7 @@ from reanchor.tbps.train import build_model, few_shot, train_tbps
 from reanchor.text.back_translation import read_back_translations
 from reanchor.text.load import load_searcher
 from reanchor.text.pairs import SentencePairs
+from reanchor.text.words import clean_sentence
 from stages import tbps as stage
 from stages.compose import composition
 
@@ -210,6 +211,24 @@ def test_back_translations_are_found_by_path_and_number(street, pairs, tmp_path)
         found = read_back_translations(path, street / "data/prepared", pairs)
     places = np.flatnonzero(pairs.owner == pairs.owner[4])
     assert [found[place] for place in places] == ["one", "two"] and found.count("") == len(pairs) - 2
+
+
+def test_back_translations_of_lists_that_leave_imgs_out_and_repeat_images(street, pairs, tmp_path, monkeypatch):
+    manifest = Manifest.read(street / "data/prepared/manifest.parquet")
+    row = pairs.images.rows[pairs.owner[4]]
+    path = back_file(tmp_path / "bt.json", [{"img_path": manifest.path[row], "captions_bt": ["One; two."]},
+                                            {"file_path": manifest.path[row], "captions_bt": ["three"]}])
+    renamed = dataclasses.replace(manifest, path=[f"imgs/{name}" for name in manifest.path])
+    monkeypatch.setattr("reanchor.text.back_translation.Manifest.read", lambda _: renamed)
+    places = np.flatnonzero(pairs.owner == pairs.owner[4])
+    with pytest.warns(UserWarning):
+        found = read_back_translations(path, street / "data/prepared", pairs, clean=True)
+    assert [found[place] for place in places] == [clean_sentence("One; two."), "three"]
+    back_file(path, [{"file_path": manifest.path[row], "captions_bt": ["one", "two", "three"]},
+                     {"file_path": manifest.path[pairs.images.rows[pairs.owner[0]]], "captions_bt": ["a", "b"]}])
+    with pytest.warns(UserWarning):  # three translations of two captions: which is whose?
+        found = read_back_translations(path, street / "data/prepared", pairs)
+    assert [found[place] for place in places] == ["", ""] and found.count("") == len(pairs) - 2
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -3,6 +3,7 @@
 Shapes: B images, Q queries, T patch tokens, L labels of a pixel.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,11 @@ def open_embedder(name: str, folder: Path, root: Path) -> Embedder:
 
 def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None:
     """Bring the file `kept` up to date: "ap/<row>/<condition>" [Q] in percent, "share/<condition>" [L] of the token
-    weight and "area/<condition>" [L] of the pixels. Conditions that it holds are not judged again.
+    weight and "area/<condition>" [L] of the pixels. Conditions that it holds of the same
+    images and model are not judged again.
     """
-    arrays = {}
-    if kept.is_file():
-        with np.load(kept) as found:
-            arrays = {key: found[key] for key in found.files}
+    marks = _marks(folder, study)
+    arrays = _still_true(kept, marks)
     wanted = [condition for condition in study.conditions() if f"ap/{name}/{condition.name}" not in arrays]
     if not wanted:
         return
@@ -90,9 +90,26 @@ def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None
     gallery = _embed(embedder, study, study.images, study.gallery_rows, study.gallery_rows).rows(name)
     for condition in wanted:
         arrays |= _judge_condition(name, embedder, condition, gallery, study)
+        arrays[f"mark/{condition.name}"] = np.array(marks[condition.name])
     with atomic_path(kept) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     print(f"{name}: {kept.stem} judged, whole {np.nanmean(arrays[f'ap/{name}/whole']):.1f}", flush=True)
+
+
+def _marks(folder: Path, study: Study) -> dict[str, str]:
+    """Of each condition what its figures depend on: its images, and the model's weights."""
+    weights = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    return {condition.name: f"{condition.sha256} {weights}" for condition in study.conditions()}
+
+
+def _still_true(kept: Path, marks: dict[str, str]) -> dict[str, np.ndarray]:
+    """What `kept` holds, without conditions whose images or model have changed since."""
+    if not kept.is_file():
+        return {}
+    with np.load(kept) as found:
+        arrays = {key: found[key] for key in found.files}
+    return {key: value for key, value in arrays.items()
+            if (name := key.rpartition("/")[2]) not in marks or str(arrays.get(f"mark/{name}")) == marks[name]}
 
 
 def _embed(embedder: Embedder, study: Study, images: np.ndarray, index: np.ndarray, rows: np.ndarray) -> Embedding:

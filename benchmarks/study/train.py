@@ -10,6 +10,7 @@ from benchmarks.study.arms import ARMS, Arm
 from reanchor.clipreid.prompts import train_prompts
 from reanchor.clipreid.train import train_stage2
 from reanchor.config import Params, from_mapping
+from reanchor.errors import ReanchorError
 from reanchor.files import write_json
 from reanchor.gate.train import train_gate
 from reanchor.saga.run import train_saga
@@ -47,12 +48,21 @@ def settings(arm: Arm, seed: int, place: Place) -> Params:
 
 def workspace(place: Place, base: str, seed: int) -> Path:
     """A folder that looks like a repository to the trainings: data and backbone of `root`, models of its own."""
-    folder = place.out / f"seed-{seed}-{base}"
+    folder = workspace_of(place, base, seed)
     (folder / "models/finetune").mkdir(parents=True, exist_ok=True)
     for name in ("data", "models/backbone"):
+        wanted = (place.root / name).resolve()
         if not (folder / name).exists():
-            (folder / name).symlink_to((place.root / name).resolve())
+            (folder / name).symlink_to(wanted)
+        elif (folder / name).resolve() != wanted:
+            raise ReanchorError(f"--out: {folder / name} leads to {(folder / name).resolve()}, this workspace's is "
+                                f"{wanted}; give the study of each dataset an --out of its own")
     return folder
+
+
+def workspace_of(place: Place, base: str, seed: int) -> Path:
+    """Where that folder is, made or not."""
+    return place.out / f"seed-{seed}-{base}"
 
 
 def model_folder(place: Place, name: str, seed: int) -> Path:
@@ -60,7 +70,7 @@ def model_folder(place: Place, name: str, seed: int) -> Path:
     arm = ARMS[name]
     if arm.kind == "clip":
         return place.root / "models/backbone"
-    models = workspace(place, name if arm.kind == "reid" else arm.base, seed) / "models"
+    models = workspace_of(place, name if arm.kind == "reid" else arm.base, seed) / "models"
     return models / ("finetune/clip_reid" if arm.kind == "reid" else name)
 
 

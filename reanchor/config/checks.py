@@ -112,6 +112,12 @@ def _tbps(params: Params) -> Iterator[str]:
     config = params.tbps
     if config.warmup_epochs > config.epochs:
         yield f"tbps.warmup_epochs: got {config.warmup_epochs}; allowed: at most tbps.epochs, which is {config.epochs}"
+    if not config.lr:
+        yield "tbps.lr: got 0; allowed: above 0"
+    if config.min_lr > config.lr:
+        yield f"tbps.min_lr: got {config.min_lr:g}; allowed: at most tbps.lr, which is {config.lr:g}"
+    if config.context in (1, 2):
+        yield f"tbps.context: got {config.context}; allowed: 0 (the backbone's), or at least 3"
     resnet = params.backbone.source in ("open_clip", "file") and params.backbone.model.startswith("RN")
     if resnet and config.chunk:
         yield (f"tbps.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, since "
@@ -169,6 +175,12 @@ def _gate(params: Params) -> Iterator[str]:
                f"{params.backbone.source!r}")
     if not gate.masking + gate.ogor + gate.people:
         yield "gate.masking: got 0 beside gate.ogor 0 and gate.people 0; allowed: at least one of the three above 0"
+    if gate.train and params.occlude.masks:
+        yield (f"occlude.masks: got {params.occlude.masks!r} with gate.train true; allowed: none, since the gate "
+               "learns from the masks of the prepared data alone; leave it out, or give the dataset masks of its own")
+    if gate.train and gate.source == "shared" and params.finetune.sie != "none":
+        yield (f"finetune.sie: got {params.finetune.sie!r} with gate.source 'shared'; allowed: none, since the shared "
+               "network reads tokens without side information; choose gate.source=network")
     if gate.warmup_epochs > gate.epochs:
         yield f"gate.warmup_epochs: got {gate.warmup_epochs}; allowed: at most gate.epochs, which is {gate.epochs}"
     if gate.train and not gate.trained and not getattr(params.finetune, gate.model).train:
@@ -219,6 +231,11 @@ def _imported(params: Params) -> Iterator[str]:
 
 def _mgcc(params: Params) -> Iterator[str]:
     model = params.mgcc.model
+    if model.context in (1, 2):
+        yield f"mgcc.model.context: got {model.context}; allowed: 0 (the backbone's), or at least 3"
+    if params.mgcc.warmup_epochs > params.mgcc.epochs:
+        yield (f"mgcc.warmup_epochs: got {params.mgcc.warmup_epochs}; allowed: at most mgcc.epochs, which is "
+               f"{params.mgcc.epochs}")
     if not model.granularities or len(set(model.granularities)) < len(model.granularities):
         yield (f"mgcc.model.granularities: got {model.granularities}; allowed: at least one of image_text, patch_word, "
                "patch_text and image_word, each once")

@@ -96,11 +96,8 @@ def _slopes(methods: list[str], study: Study, draws: Draws, values: dict,
     if GLOBAL_POOLING not in methods:
         return []
     rows = []
-    for kind in dict.fromkeys(c.kind for c in study.suites if c.ratio is not None):
-        series = [(0.0, "whole")] + [(c.ratio, c.name) for c in study.suites if c.kind == kind]
-        if len(series) < 2:
-            continue
-        ratios, names = np.array([r for r, _ in series]), [n for _, n in series]
+    for kind, series in ratio_series(study).items():
+        ratios, names = np.array(list(series)), list(series.values())
         for method, metric in ((m, k) for m in methods if m != GLOBAL_POOLING for k in DIFFERENCE_METRICS):
             lead = np.array([values[method, n, metric] - values[GLOBAL_POOLING, n, metric] for n in names])
             lead_BR = np.stack(
@@ -134,11 +131,13 @@ def _areas(methods: list[str], study: Study, draws: Draws, values: dict, bootstr
 
 
 def ratio_series(study: Study) -> dict[str, dict[float, str]]:
-    """Kind of occlusion -> {occluded share: condition}, ascending, "whole" at 0; kinds without a ratio are left out."""
+    """Kind of occlusion -> {occluded share: condition}, ascending, "whole" at 0 unless it has a suite of its own there;
+    kinds of fewer than two shares are left out."""
     found: dict[str, dict[float, str]] = {}
     for condition in sorted((c for c in study.suites if c.ratio is not None), key=lambda c: c.ratio):
         found.setdefault(condition.kind, {0.0: "whole"})[condition.ratio] = condition.name
-    return {kind: found[kind] for kind in dict.fromkeys(c.kind for c in study.suites) if kind in found}
+    return {kind: found[kind] for kind in dict.fromkeys(c.kind for c in study.suites)
+            if len(found.get(kind, ())) > 1}
 
 
 def _ends(bootstrap: IdentityBootstrap, draw: np.ndarray) -> dict[str, float]:

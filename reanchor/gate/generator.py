@@ -87,7 +87,7 @@ class OcclusionGenerator:
                                 ratios=(self.occlude.ratio_low, self.occlude.ratio_high))
         manifest = self.manifest
         return people.paste_over(image, person, int(manifest.pid[row]), int(manifest.camid[row]), self.crowd, ratio,
-                                 seed)
+                                 seed, people.Pasting(size=self.occlude.people_size))
 
 
 def put_behind(occlusion: Occlusion, image: np.ndarray, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

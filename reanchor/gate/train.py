@@ -124,6 +124,9 @@ class GateTraining:
                  self.root / "models/backbone/weights.safetensors", self.root / "models/backbone/model.json"]
         if self.params.gate.trained and self.weights.text:
             paths.append(self.root / "models/prompts/prompts.safetensors")
+        if not self.params.gate.trained:  # a shared network's checkpoint holds the encoder that it reads
+            paths += [self.root / "models/finetune" / self.params.gate.model / name
+                      for name in ("weights.safetensors", "model.json")]
         settings = (self.params.gate, self.params.finetune, self.params.occlude)
         return checkpoint.fingerprint(*map(asdict, settings), checkpoint.inputs(*paths))
 

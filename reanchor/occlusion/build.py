@@ -1,6 +1,7 @@
 """Build an occluder library: cut-outs of any folder, cropped, with alpha, of one size, named CLASSn.png."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,10 +35,24 @@ def build_library(source: Path, out: Path, size: int = SIZE, tolerance: int = TO
     if one.is_relative_to(other) or other.is_relative_to(one):
         raise ReanchorError(f"out: got {str(out)!r}, which holds or lies in the source folder; choose a folder apart "
                             "from it")
-    if out.exists() and not (out / "index.json").is_file() and (out.is_file() or any(out.iterdir())):
+    if out.exists() and not _is_library(out):
         raise ReanchorError(f"out: got {str(out)!r}, which holds something else than a library; allowed: a new or "
                             "empty folder, or an earlier library, which is replaced; choose one")
-    return write_cutouts(out, load_library(source, tolerance), size)
+    return write_cutouts(other, load_library(source, tolerance), size)
+
+
+def _is_library(folder: Path) -> bool:
+    """Whether a folder is empty or holds what `write_cutouts` wrote, and nothing else."""
+    if folder.is_file():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return True
+    try:
+        listed = {entry["file"] for entry in json.loads((folder / "index.json").read_text())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return names <= listed | {"index.json", "contact_sheet.png"}
 
 
 def write_cutouts(out: Path, cutouts: Iterable[Cutout], size: int = SIZE) -> list[dict]:

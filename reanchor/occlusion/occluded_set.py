@@ -50,8 +50,15 @@ class OccludedSet:
         if not (folder / "manifest.parquet").is_file():
             raise ReanchorError(f"{folder}: no occluded set there (manifest.parquet is missing); "
                                 "run the occlude stage (train/ needs occlude.train_share above 0)")
-        table = pq.read_table(folder / "manifest.parquet")
+        try:
+            table = pq.read_table(folder / "manifest.parquet")
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ReanchorError(f"{folder}/manifest.parquet: no readable table ({str(error).splitlines()[0][:100]}); "
+                                "make the sets again: dvc repro -f occlude") from error
         store = ImageStore.open(folder / "images.arrow")
+        if len(table) != len(store.images):
+            raise ReanchorError(f"{folder}: manifest.parquet lists {len(table)} images, images.arrow holds "
+                                f"{len(store.images)}; make the sets again: dvc repro -f occlude")
         found = cls(store.images, store.masks, table["row"].to_numpy(), table)
         if sha256 and (now := found.sha256()) != sha256:
             raise ReanchorError(f"{folder}: its images, masks or manifest have changed since suites.json was written "

@@ -65,7 +65,9 @@ class Workshop:
             return masking.erase(image, person, suite.ratio, seed, **options)
         target = int(self.manifest.pid[row]), int(self.manifest.camid[row]), self.crowd(suite.split)
         if suite.kind == "mixed":
-            return mixed.cover(image, person, *target, self.libraries["seen"], options["beside"], suite.ratio, seed)
+            variant = "ogor-literal" if self.config.variant == "ogor-literal" else "ogor-paper"
+            return mixed.cover(image, person, *target, self.libraries["seen"], options["beside"], suite.ratio, seed,
+                               people.Pasting(size=self.config.people_size), variant)
         how = people.Pasting(**options, size=self.config.people_size)
         return people.paste_over(image, person, *target, suite.ratio, seed, how)
 

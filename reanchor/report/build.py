@@ -15,7 +15,7 @@ from reanchor.report.galleries import gallery_blocks, read_rows, token_blocks
 from reanchor.report.pictures import HEAT_TOP, MASK_COLOURS, sheet
 from reanchor.report.search import search_page
 from reanchor.report.summary import summarise
-from reanchor.report.table import protocol_line, protocol_note
+from reanchor.report.table import protocol_line, protocol_note, without_ratio
 from reanchor.search.study import SearchStudy, load_search_study
 
 
@@ -96,6 +96,7 @@ def table_columns(summary: dict) -> dict:
     present = summary["results"][summary["methods"][0]]
     first = [(k, c, k) for c, ks in (("whole", ("mAP", "R1", "R5", "R10", "mINP")),
                                      ("whole-no-distractors", ("mAP", "R1")), ("ogor", ("mAP", "R1")),
+                                     *((name, ("mAP", "R1")) for name in without_ratio(summary)),
                                      ("whole-reranked", ("mAP", "R1")), ("whole-nfc", ("mAP", "R1")))
              if c in present for k in ks]
     groups = [

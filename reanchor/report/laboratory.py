@@ -26,7 +26,7 @@ def area_sentences(summary: dict, metric: str = "mAP", reference: str = "clip_re
             continue
         other, sign = (pair[0], 1) if pair[1] == reference else (pair[1], -1)
         low, high = sorted((sign * row["low"], sign * row["high"]))
-        sentences.append(f"{names.KINDS.get(row['kind'], row['kind'])}: {names.method(other)} minus "
+        sentences.append(f"{names.kind(row['kind'])}: {names.method(other)} minus "
                          f"{names.method(reference)} {sign * row['value']:+.1f} [{low:+.1f}, {high:+.1f}]")
     return sentences
 
@@ -39,7 +39,7 @@ def weight_charts(shares: list[dict]) -> list[dict]:
         own = [row for row in shares if (row["method"], row["kind"]) == (method, kind)]
         series = [_weights(rows, *LABELS[label]) for label in LABELS
                   if (rows := sorted((row for row in own if row["label"] == label), key=lambda row: row["ratio"]))]
-        charts.append(_chart(f"{names.method(method)}, {names.KINDS.get(kind, kind).lower()}", series, line_chart(
+        charts.append(_chart(f"{names.method(method)}, {names.kind(kind).lower()}", series, line_chart(
             series, "occluded share of the query image", "share of token weight, %", zero=True, percent_x=True)))
     return charts
 
@@ -50,19 +50,21 @@ def _weights(rows: list[dict], name: str, colour: int) -> Series:
 
 
 def preference_charts(shares: list[dict]) -> list[dict]:
-    """Histograms over queries of the target's weight per area over the occluder's, one per method and kind."""
+    """Histograms over queries of the target's weight per area over the occluder's, per method, kind and occluder."""
     found = [row for row in shares if row["label"] in ("person", "occluder") and "preference_counts" in row
              and row["ratio"] is not None]
     centres = ((PREFERENCE_BINS[:-1] + PREFERENCE_BINS[1:]) / 2).tolist()
     charts = []
-    for method, kind in dict.fromkeys((row["method"], row["kind"]) for row in found):
-        rows = sorted((row for row in found if (row["method"], row["kind"]) == (method, kind)),
+    key = ("method", "kind", "label")
+    for method, kind, label in dict.fromkeys(tuple(row[name] for name in key) for row in found):
+        rows = sorted((row for row in found if tuple(row[name] for name in key) == (method, kind, label)),
                       key=lambda row: row["ratio"])
         rows = [rows[i] for i in sorted({0, len(rows) // 2, len(rows) - 1})]
         series = [Series(f"{100 * row['ratio']:.0f} % covered: {100 * row['preferring']:.0f} % of queries above 0",
                          centres, [100 * n / row["queries"] for n in row["preference_counts"]], colour)
                   for row, colour in zip(rows, (2, 3, 4), strict=False)]
-        charts.append(_chart(f"{names.method(method)}, {names.KINDS.get(kind, kind).lower()}", series, line_chart(
+        title = f"{names.method(method)}, {names.kind(kind).lower()}: {LABELS[label][0]}"
+        charts.append(_chart(title, series, line_chart(
             series, "log2 of target's over occluder's weight per area", "queries, %", zero=True, markers=False)))
     return charts
 

@@ -33,6 +33,7 @@ def format_table(summary: dict) -> str:
         return "\n\n".join([_wrap(skipped(summary["protocol"])), search_table(summary.get("search", {}))])
     results, methods, short = summary["results"], summary["methods"], _wrap(protocol_note(summary["protocol"]))
     first = [column for column in FIRST if column[1] in results[methods[0]]]
+    first += [(f"{name} mAP", name, "mAP") for name in without_ratio(summary)]
     blocks = [_block("", [title for title, _, _ in first],
                      {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN), short]
     for kind, series in summary["ratios"].items():
@@ -75,6 +76,12 @@ FIRST = (("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mIN
 
 
 UNSAID = {"card": "", "galleries": 1, "camera_rule_costs": ""}  # by a summary.json that stands from before
+
+
+def without_ratio(summary: dict) -> list[str]:
+    """Suites whose occluded share varies from image to image, beside "ogor" itself."""
+    return [suite["name"] for suite in summary["protocol"].get("suites", ())
+            if suite["ratio"] is None and suite["name"] != "ogor"]
 
 
 def protocol_note(protocol: dict) -> str:

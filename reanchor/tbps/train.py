@@ -20,7 +20,7 @@ from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.gradient_cache import refuse_batch_statistics
 from reanchor.training.loop import Trainer
-from reanchor.training.ranks import join_ranks, rank
+from reanchor.training.ranks import join_ranks, rank, world_size
 from reanchor.training.recorder import Recorder
 
 MODELS = ("clip_tuned", "sdm", "tbps_clip")
@@ -43,7 +43,7 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     validation = TextValidation.open(root / "data/prepared", root / "data/occluded")
     model = build_model(clip, every.images.identities, config, recipe).to(device)
     searcher = DualSearcher(name, model.towers, clip.spec)
-    back = read_back_translations(root / config.captions_bt, root / "data/prepared", pairs
+    back = read_back_translations(root / config.captions_bt, root / "data/prepared", pairs, recipe.clean
                                   ) if recipe.back_translation else None
     run = TbpsRun(config, recipe, model, Draws(pairs, clip.spec, recipe, config.occluded, back))
     job = run.job(f"tbps@{name}", lambda: validation.score(searcher))
@@ -62,6 +62,8 @@ def build_model(clip: Clip, identities: int, config: Tbps, recipe: TextRecipe) -
     torch.manual_seed(config.seed)
     model = TbpsModel(DualEncoder(clip, config.context, recipe.clean), recipe, identities)
     refuse_batch_statistics(model, "tbps.chunk", config.chunk)
+    if world_size() > 1:
+        refuse_batch_statistics(model, "torchrun --nproc-per-node", world_size())
     return model
 
 

@@ -7,23 +7,29 @@ from pathlib import Path, PurePosixPath
 from reanchor.data import Manifest
 from reanchor.errors import ReanchorError
 from reanchor.text.pairs import SentencePairs
+from reanchor.text.words import clean_sentence
 
 
-def read_back_translations(path: Path, prepared: Path, pairs: SentencePairs) -> list[str]:
+def read_back_translations(path: Path, prepared: Path, pairs: SentencePairs, clean: bool = False) -> list[str]:
     """For every pair its sentence's back translation; "" where the file has none, which is warned of once.
 
-    The file is a list of {"file_path": relative to the dataset's root, "captions_bt": [one for each caption]}, as
-    TBPS-CLIP's authors annotate CUHK-PEDES.
+    The file is a list of {"file_path" (or "img_path"): as the dataset's own list has it, "captions_bt": [one for each
+    caption]}, as TBPS-CLIP's authors annotate CUHK-PEDES. An image whose translations are not as many as its captions
+    has none: which belongs to which could not be told.
+
+    Args:
+        clean: drop most punctuation, as of the sentences (`reanchor.text.words.clean_sentence`).
 
     Raises:
         ReanchorError: no such file, not of this form, or nothing in it for any training sentence.
     """
     known = _read(path)
-    paths = Manifest.read(prepared / "manifest.parquet").path
-    found = []
+    manifest, found = Manifest.read(prepared / "manifest.parquet"), []
     for row, number in zip(pairs.images.rows[pairs.owner], pairs.number, strict=True):
-        texts = known.get(paths[row], ())
-        found.append(texts[number].strip() if number < len(texts) else "")
+        name = manifest.path[row]
+        texts = known.get(name) or known.get(name.removeprefix("imgs/"), ())  # lists name images below imgs/
+        text = texts[number].strip() if len(texts) == len(manifest.captions[row]) else ""
+        found.append(clean_sentence(text) if clean else text)
     without = found.count("")
     if without == len(found):
         raise ReanchorError(f"tbps.captions_bt: {path} has a back translation for none of {len(found)} training "
@@ -40,17 +46,17 @@ def _read(path: Path) -> dict[str, list[str]]:
         raise ReanchorError(f"tbps.captions_bt: no file at {path}; give a JSON list of records with file_path and "
                             "captions_bt, or set back_translation to 0")
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        records = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise ReanchorError(f"tbps.captions_bt: {path} is not valid JSON ({error}); repair it") from error
     if not isinstance(records, list):
         raise ReanchorError(f"tbps.captions_bt: {path} holds a {type(records).__name__}; allowed: a list of records")
     known: dict[str, list[str]] = {}
     for position, record in enumerate(records):
-        name = record.get("file_path") if isinstance(record, dict) else None
+        name = record.get("file_path", record.get("img_path")) if isinstance(record, dict) else None
         texts = record.get("captions_bt") if isinstance(record, dict) else None
         if not isinstance(name, str) or not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
             raise ReanchorError(f"tbps.captions_bt: {path}: record {position} is {str(record)[:80]!r}; each needs "
                                 '"file_path" (text) and "captions_bt" (a list of texts)')
-        known[str(PurePosixPath(name))] = texts
+        known.setdefault(str(PurePosixPath(name)), []).extend(texts)  # an image may be listed twice
     return known

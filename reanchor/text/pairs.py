@@ -29,7 +29,7 @@ class SentencePairs:
     number: np.ndarray  # int64 [P]: which of its sentences
     texts: list[str]  # [P]
     tokens: Tensor  # int64 [P, L]
-    cut: int  # sentences that lose their end
+    long: np.ndarray  # bool [P]: sentences that lose their end
     tokenizer: Tokenizer
 
     @classmethod
@@ -53,12 +53,12 @@ class SentencePairs:
                                 "search needs some: add captions.json to prepare.root, or choose a dataset with text")
         tokenizer, texts = spec.tokenizer(), [clean_sentence(text) if clean else text for _, _, text in written]
         context = context or spec.architecture["text_cfg"]["context_length"]
-        cut = sum(len(tokenizer.encode(text)) > context - 2 for text in texts)
-        if cut:
-            warnings.warn(f"{prepared}: {cut} of {len(texts)} training sentences are longer than the context of "
+        long = np.array([len(tokenizer.encode(text)) > context - 2 for text in texts])
+        if long.any():
+            warnings.warn(f"{prepared}: {long.sum()} of {len(texts)} training sentences are longer than the context of "
                           f"{context} tokens and lose their end", stacklevel=2)
         owner, number = np.array([pair[:2] for pair in written], np.int64).T
-        return cls(images, owner, number, texts, tokenize(tokenizer, texts, context), cut, tokenizer)
+        return cls(images, owner, number, texts, tokenize(tokenizer, texts, context), long, tokenizer)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -69,6 +69,11 @@ class SentencePairs:
         return self.images.labels[self.owner]
 
     @property
+    def cut(self) -> int:
+        """How many sentences lose their end."""
+        return int(self.long.sum())
+
+    @property
     def context(self) -> int:
         """Slots of a sentence (L)."""
         return self.tokens.shape[1]
@@ -77,7 +82,7 @@ class SentencePairs:
         """Only the pairs `chosen`; identities keep their labels."""
         texts = [self.texts[pair] for pair in chosen]
         return replace(self, owner=self.owner[chosen], number=self.number[chosen], texts=texts,
-                       tokens=self.tokens[torch.from_numpy(chosen)])
+                       tokens=self.tokens[torch.from_numpy(chosen)], long=self.long[chosen])
 
     def take(self, chosen: np.ndarray, occluded: float, generator: Generator) -> np.ndarray:
         """The images of pairs `chosen`, uint8 [B, H, W, 3]; see `TrainingImages.take`."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
@@ -194,6 +195,11 @@ class Trainer:
         torch.set_rng_state(saved["global_generator"])
         if saved["cuda_generators"]:
             torch.cuda.set_rng_state_all(saved["cuda_generators"])
+        if rank():  # the states are those of rank 0: others draw from streams of their own again
+            parts = np.random.SeedSequence([self.job.seed, rank(), self.state.steps])
+            own = int(parts.generate_state(1, np.uint64)[0] >> 1)
+            self.generator.manual_seed(own)
+            torch.manual_seed(own)
         tqdm.write(f"{self.job.name}: resumed at epoch {self.state.epoch + 1}, step {self.state.step}")
 
     def _outcome(self) -> Outcome:
