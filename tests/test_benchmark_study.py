@@ -53,7 +53,7 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
         folder = model_folder(place, name, 2)
         assert folder == tmp_path / f"out/seed-2-{base}/models/{name}"
         assert model_folder(place, base, 2).parent == folder.parent / "finetune"
-        assert not folder.parent.exists()  # asking for a place makes none
+        assert not model_folder(place, name, 3).parent.parent.exists()  # asking for a place makes none
         made = workspace(place, base, 2)
         assert (made / "models/backbone").resolve() == tmp_path / "models/backbone"
     with pytest.raises(ReanchorError, match=r"--out: .* leads to .* an --out of its own"):
