@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from safetensors import safe_open
 
 from reanchor.clip.model import Clip
 from reanchor.clip.pretrain import blank_clip
@@ -84,6 +85,8 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
     (street / "models/backbone").mkdir(parents=True, exist_ok=True)
     clip.save(street / "models/backbone")
     train_prompts(params.prompts, street, street / "models/prompts", params.runtime, Steps())
+    with safe_open(street / "models/prompts/prompts.safetensors", framework="pt") as stream:
+        assert len(stream.metadata()) == 1  # the library writes several keys in any order, so in other bytes each time
     out = street / "models/finetune" / model
     train_stage2(model, params, street, out, steps)
     for checkpoint in (street / ".checkpoints").glob("*"):

@@ -3,6 +3,7 @@
 Shapes: N identities, M context vectors, W text width, L slots up to [EOS], E joint width, B batch.
 """
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, reco
     with atomic_directory(out) as folder:
         state = {"context": learner.context.detach(), "text_features": text_features(learner, text)}
         save_file({name: value.cpu().contiguous() for name, value in state.items()}, folder / "prompts.safetensors",
-                  metadata={"before": config.before, "after": config.after})
+                  metadata={"words": json.dumps([config.before, config.after])})  # several keys have no fixed order
     return figures
 
 
@@ -166,6 +167,7 @@ def read_prompts(folder: Path, text: TextEncoder, tokenizer: Tokenizer) -> Promp
     """The prompts that `train_prompts` wrote."""
     with safe_open(folder / "prompts.safetensors", framework="pt") as stream:
         context, words = stream.get_tensor("context"), stream.metadata()
-    learner = PromptLearner(len(context), context.shape[1], words["before"], words["after"], text, tokenizer)
+    before, after = json.loads(words["words"])
+    learner = PromptLearner(len(context), context.shape[1], before, after, text, tokenizer)
     learner.context.data.copy_(context)
     return learner
