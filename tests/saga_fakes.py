@@ -32,14 +32,3 @@ def training_images() -> TrainingImages:
 def pixels(images: np.ndarray = IMAGES) -> torch.Tensor:
     """As the encoder reads them, [B, 3, H, W]."""
     return (torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2) / 255 - 0.5) / 0.5
-
-
-class Rows:
-    """A recorder that keeps the rows."""
-
-    def __init__(self):
-        self.rows: list[dict] = []
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        """Take one row."""
-        self.rows.append({**values, "step": step})

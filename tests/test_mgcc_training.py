@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from saga_fakes import Rows
+from recorders import Rows
 from text_factory import ROOT, SIZE, SMALL, make_street, settings, small_clip
 
 from reanchor.clip.model import Clip

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from recorders import Rows
 from safetensors import safe_open
 
 from reanchor.clip.model import Clip
@@ -43,16 +44,6 @@ def settings(train: str, ablation: str) -> Params:
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, overrides))))
 
 
-class Steps:
-    """A recorder that keeps the rows."""
-
-    def __init__(self):
-        self.rows: list[dict] = []
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        self.rows.append({**values, "step": step})
-
-
 @pytest.fixture(scope="module")
 def street(tmp_path_factory) -> Path:
     """A prepared and occluded street of 24 + 12 people."""
@@ -80,11 +71,11 @@ def backbone(train: str, params: Params) -> Clip:
 @pytest.mark.parametrize(("model", "train", "ablation"), PRESETS, ids=lambda value: value)
 def test_a_preset_trains_two_steps(street, model, train, ablation):
     torch.manual_seed(0)
-    params, steps = settings(train, ablation), Steps()
+    params, steps = settings(train, ablation), Rows()
     clip = backbone(train, params)
     (street / "models/backbone").mkdir(parents=True, exist_ok=True)
     clip.save(street / "models/backbone")
-    train_prompts(params.prompts, street, street / "models/prompts", params.runtime, Steps())
+    train_prompts(params.prompts, street, street / "models/prompts", params.runtime, Rows())
     with safe_open(street / "models/prompts/prompts.safetensors", framework="pt") as stream:
         assert len(stream.metadata()) == 1  # the library writes several keys in any order, so in other bytes each time
     out = street / "models/finetune" / model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
-from saga_fakes import Rows
+from recorders import Rows
 
 from reanchor.clip.pretrain import blank_clip
 from reanchor.clipreid.prompts import train_prompts

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from golden_files import golden, tiny_clip
-from saga_fakes import AUGMENTED, Rows, pixels, reid_model, training_images
+from recorders import Rows
+from saga_fakes import AUGMENTED, pixels, reid_model, training_images
 from torch import Generator
 from torch.testing import assert_close
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from golden_files import tiny_clip
-from saga_fakes import AUGMENTED, PLAIN, Rows, pixels, reid_model, training_images
+from recorders import Rows
+from saga_fakes import AUGMENTED, PLAIN, pixels, reid_model, training_images
 from torch import Generator
 from torch.testing import assert_close
 

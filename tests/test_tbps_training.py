@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from recorders import Rows
 from safetensors.torch import load_file
 from text_factory import make_street, settings, small_clip
 
@@ -41,16 +42,6 @@ PRESETS = [
     ("tbps_clip", ["ablation=tbps_full", *OPTIONS], {"nitc", "ritc", "citc", "ss", "mlm", "id"}),
     ("sdm", ["tbps.context=20", "tbps.precision=bf16"], {"sdm"}),
 ]
-
-
-class Rows:
-    """A recorder that keeps the rows."""
-
-    def __init__(self):
-        self.rows: list[dict] = []
-
-    def log(self, step: int, values: dict[str, float]) -> None:
-        self.rows.append({**values, "step": step})
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +223,7 @@ def test_back_translations_of_lists_that_leave_imgs_out_and_repeat_images(street
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("[]", "has a back translation for none of"), ("{", "is not valid JSON"), ("{}", "holds a dict"),
+    ("[]", "has a back translation for none of"), ("{", "not valid JSON"), ("{}", "holds a dict"),
     ('[{"file_path": 3, "captions_bt": []}]', "record 0 is"), ('[{"file_path": "a", "captions_bt": "b"}]', "record 0"),
     ("[1]", "record 0 is '1'"), (None, "no file at"),
 ])
@@ -242,7 +233,7 @@ def test_a_wrong_file_of_back_translations_is_one_line(street, pairs, tmp_path, 
         path.write_text(content)
     with pytest.raises(ReanchorError, match=message) as caught:
         read_back_translations(path, street / "data/prepared", pairs)
-    assert "\n" not in str(caught.value) and str(caught.value).startswith("tbps.captions_bt: ")
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(("tbps.captions_bt: ", str(path)))
 
 
 @pytest.mark.parametrize(("changes", "message"), [

@@ -1,10 +1,10 @@
 """Sentences that were translated to another language and back, from a file beside the dataset."""
 
-import json
 import warnings
 from pathlib import Path, PurePosixPath
 
 from reanchor.data import Manifest
+from reanchor.data.captions import read_json_list
 from reanchor.errors import ReanchorError
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.words import clean_sentence
@@ -45,12 +45,7 @@ def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         raise ReanchorError(f"tbps.captions_bt: no file at {path}; give a JSON list of records with file_path and "
                             "captions_bt, or set back_translation to 0")
-    try:
-        records = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ReanchorError(f"tbps.captions_bt: {path} is not valid JSON ({error}); repair it") from error
-    if not isinstance(records, list):
-        raise ReanchorError(f"tbps.captions_bt: {path} holds a {type(records).__name__}; allowed: a list of records")
+    records = read_json_list(path, "a list of records with file_path and captions_bt")
     known: dict[str, list[str]] = {}
     for position, record in enumerate(records):
         name = record.get("file_path", record.get("img_path")) if isinstance(record, dict) else None
