@@ -32,8 +32,8 @@ def heads_of(block: nn.Module, seen: Tensor, rows: int | None = None) -> tuple[T
     attention, width = block.attn, seen.shape[2]
     weight, offset = attention.in_proj_weight, attention.in_proj_bias
     if rows is None:
-        parts = F.linear(seen, weight, offset).unflatten(-1, (3, attention.num_heads, -1))
-        return parts.permute(2, 0, 3, 1, 4).unbind(0)
+        parts = F.linear(seen, weight, offset).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
+        return tuple(part.transpose(1, 2) for part in parts)
     q = F.linear(seen[:, :rows], weight[:width], offset[:width]).unflatten(-1, (attention.num_heads, -1))
     k, v = F.linear(seen, weight[width:], offset[width:]).unflatten(-1, (2, attention.num_heads, -1)).unbind(2)
     return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)

@@ -27,17 +27,21 @@ class Geometry:
     def apply(self, x: Tensor) -> Tensor:
         """Move images [B, H, W, C] or masks [B, H, W] of any dtype; what comes in is 0."""
         height, width = x.shape[1:3]
-        device = x.device
-        rows_BH = self.tops.to(device)[:, None] + torch.arange(height, device=device)
-        columns_BW = torch.arange(width, device=device).expand(len(x), width)
-        columns_BW = self.lefts.to(device)[:, None] + columns_BW
-        # flip first, then pad and crop: column c of the mirrored image is column W-1-c of the image
-        mirrored_BW = width + 2 * self.pad - 1 - columns_BW
-        columns_BW = torch.where(self.flips.to(device)[:, None], mirrored_BW, columns_BW)
-        padded = x.new_zeros(len(x), height + 2 * self.pad, width + 2 * self.pad, *x.shape[3:])
-        padded[:, self.pad:self.pad + height, self.pad:self.pad + width] = x
-        images_B11 = torch.arange(len(x), device=device)[:, None, None]
-        return padded[images_B11, rows_BH[:, :, None], columns_BW[:, None, :]]
+        flipped = torch.where(self.flips.to(x.device).view(-1, *[1] * (x.ndim - 1)), x.flip(2), x)
+        moved = torch.zeros_like(x)
+        # row r of the window is row r + top - pad of the image
+        for number, (top, left) in enumerate(zip(self.tops.tolist(), self.lefts.tolist(), strict=True)):
+            to_rows, from_rows = _overlap(top - self.pad, height)
+            to_columns, from_columns = _overlap(left - self.pad, width)
+            moved[number, to_rows, to_columns] = flipped[number, from_rows, from_columns]
+        return moved
+
+
+def _overlap(offset: int, length: int) -> tuple[slice, slice]:
+    """Where a window moved by `offset` and the image under it meet: in the window, in the image."""
+    shared = max(0, length - abs(offset))
+    window, image = max(0, -offset), max(0, offset)
+    return slice(window, window + shared), slice(image, image + shared)
 
 
 def draw_geometry(count: int, flip: float, pad: int, generator: Generator) -> Geometry:
@@ -83,17 +87,15 @@ def random_erase(images: Tensor, probability: float, generator: Generator,
     """
     count, _, height, width = images.shape
     boxes_B4, erased_B = _boxes(count, height, width, probability, generator, area, aspect, tries)
-    rows, columns = torch.arange(height), torch.arange(width)
-    tops, lefts, heights, widths = boxes_B4.T.cpu()[:, erased_B.cpu()][..., None]
-    inside_rows = (rows >= tops) & (rows < tops + heights)
-    inside_columns = (columns >= lefts) & (columns < lefts + widths)
-    inside = (inside_rows[:, None, :, None] & inside_columns[:, None, None, :]).to(images.device)
-    filling = images.new_zeros(())
+    erased_B = erased_B.cpu()
+    filling = images.new_zeros(int(erased_B.sum()), *images.shape[1:])
     if noise:
-        filling = torch.randn(len(inside), *images.shape[1:], generator=generator, device=generator.device).to(images)
+        filling = torch.randn(filling.shape, generator=generator, device=generator.device).to(images)
     result = images.clone()
-    erased_B = erased_B.to(images.device)
-    result[erased_B] = torch.where(inside, filling, images[erased_B])
+    for number, values in zip(erased_B.nonzero()[:, 0].tolist(), filling, strict=True):
+        top, left, tall, wide = boxes_B4[number].tolist()
+        inside = (slice(None), slice(top, top + tall), slice(left, left + wide))
+        result[number][inside] = values[inside]
     return result
 
 
