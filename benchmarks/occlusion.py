@@ -1,13 +1,14 @@
 """Occluded copies from the image store against the plain way: open a PNG, paste with Pillow, save, one by one.
 
-    python -m benchmarks.occlusion [--repeats 5] [--images 2000] [--processes 1 2]
+    python -m benchmarks.occlusion [--repeats 3] [--images 6000] [--processes 1 2]
     python -m benchmarks.occlusion --memory 20000 100000
 
 Both sides make the same copies from the same draws, and the mask of each; the copies of a sample are
 compared pixel by pixel. The plain way reads a PNG of the stored size and saves a JPEG and a mask's PNG; this
-project reads images.arrow, writes images.arrow, hashes it and draws a contact sheet. For pasted people the
-plain way walks the stranger in, a pixel at a time. Starting processes counts. --memory: the peak of anonymous
-memory (what cannot be dropped, as pages of mapped files can) of all processes for so many images.
+project reads images.arrow, writes images.arrow, hashes it and draws a contact sheet. Both find a folder of
+cut-outs. For pasted people the plain way walks the stranger in, a pixel at a time. Starting processes counts.
+--memory: the peak of anonymous memory (what cannot be dropped, as pages of mapped files can) of all processes
+for so many images.
 """
 
 import argparse
@@ -65,9 +66,9 @@ def write_prepared(folder: Path, count: int, split: str) -> Manifest:
     return manifest
 
 
-def settings(kind: str) -> Occlude:
-    """One set of this kind and nothing else."""
-    return Occlude(splits=["test"] if kind == "ogor" else [], gallery_share=0.0,
+def settings(kind: str, library: Path) -> Occlude:
+    """One set of this kind and nothing else, with the cut-outs of a folder."""
+    return Occlude(library=str(library), splits=["test"] if kind == "ogor" else [], gallery_share=0.0,
                    masking_ratios=[RATIO] if kind == "masking" else [],
                    people_ratios=[RATIO] if kind == "people" else [])
 
@@ -161,7 +162,7 @@ def compare(kind: str, root: Path, count: int, processes: list[int], repeats: in
     sides: dict[str, Callable[[], object]] = {"plain": lambda: plain.run(kind)}
     for number in processes:
         sides[f"{number} process{'es' if number > 1 else ''}"] = lambda number=number: make_occluded(
-            settings(kind), root / "prepared", root / "out", number)
+            settings(kind, root / "files/library"), root / "prepared", root / "out", number)
     seconds: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for _ in range(repeats):
         for side, run in sides.items():
@@ -238,8 +239,8 @@ def memory(count: int, processes: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--memory", type=int, nargs="+", default=[], metavar="IMAGES")
     given = parser.parse_args()

@@ -131,7 +131,8 @@ def test_pasted_pixels_equal_the_golden_ones(kind):
     width, height, left, top = map(int, golden[f"box_{kind}"])
     (tall, wide), frame = golden["occluder"].shape[:2], golden["holistic"].shape[1::-1]
     assert released_box(kind, (wide, tall), frame) == [width, height, left, top]
-    image, covered = paste_cutout(golden["holistic"], golden["occluder"], left, top, width, height)
+    occluder = Cutout("a1.png", kind, "bottom", golden["occluder"])
+    image, covered = paste_cutout(golden["holistic"], occluder, left, top, width, height)
     difference = np.abs(image.astype(int) - golden[f"out_{kind}"])
     assert difference.max() <= (0 if PIL.__version__ == str(golden["pillow"]) else 2)
     inside = np.zeros(covered.shape, bool)
@@ -202,9 +203,9 @@ def test_mask_is_the_person_minus_the_covered_pixels():
 
 
 def test_covered_means_at_least_half_opaque():
-    pixels = cutout("car", 4, 6).pixels.copy()
-    pixels[:, :2, 3], pixels[:, 2:4, 3] = 127, 128
-    _, covered = paste_cutout(np.zeros((8, 10, 3), np.uint8), pixels, 1, 2, 6, 4)
+    car = cutout("car", 4, 6)
+    car.pixels[:, :2, 3], car.pixels[:, 2:4, 3] = 127, 128
+    _, covered = paste_cutout(np.zeros((8, 10, 3), np.uint8), car, 1, 2, 6, 4)
     expected = np.zeros((8, 10), bool)
     expected[2:6, 3:7] = True
     np.testing.assert_array_equal(covered, expected)

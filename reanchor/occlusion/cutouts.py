@@ -52,7 +52,7 @@ def write_library(folder: Path, size: int = SIZE) -> None:
         for name in CLASSES:
             for variant in range(1, VARIANTS + 1):
                 picture = draw_cutout(name, variant, size)
-                picture.save(root / f"{name}{variant}.png")
+                picture.save(root / f"{name}{variant}.png", compress_level=1)  # grain hardly compresses
                 index.append({"file": f"{name}{variant}.png", "class": name,
                               "width": picture.width, "height": picture.height})
         write_json(root / "index.json", index)

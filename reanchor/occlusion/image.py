@@ -37,7 +37,7 @@ def visible_mask(person: np.ndarray | None, covered: np.ndarray, label: int) -> 
     if person is None:
         mask = np.full(covered.shape, UNKNOWN, np.uint8)
     else:
-        mask = np.where(person > 0, TARGET, BACKGROUND).astype(np.uint8)
+        mask = (person > 0).view(np.uint8)  # TARGET, elsewhere BACKGROUND
     mask[covered] = label
     return mask
 

@@ -1,5 +1,6 @@
 """Occluder libraries: folders of cut-outs, CLASSn.png or CLASS/xx.png (MGCC, section OGor, table 1)."""
 
+import functools
 import re
 import warnings
 from collections.abc import Sequence
@@ -34,6 +35,11 @@ class Cutout:
     kind: str  # class: lower-case letters only, "roadsign"
     placement: str  # upper, middle or bottom
     pixels: np.ndarray
+
+    @functools.cached_property
+    def premultiplied(self) -> Image.Image:
+        """The picture that Pillow resizes RGBA through: colours times alpha."""
+        return Image.fromarray(self.pixels).convert("RGBa")
 
 
 def load_library(folder: Path, tolerance: int = TOLERANCE) -> list[Cutout]:

@@ -95,6 +95,7 @@ def erase(image: np.ndarray, person: np.ndarray | None, ratio: float, seed: int,
     erased = np.zeros((height, width), bool)
     if ratio:
         erased = SHAPES[shape](height, width, max(1, round(ratio * height * width)), generator(seed), position)
-    masked = np.where(erased[..., None], np.uint8(GREY), image)
+    masked = image.copy()
+    masked[erased] = GREY
     return Occlusion(masked, visible_mask(person, erased, OBJECT), "masking", "mask", shape,
                      bounding_box(erased), ratio, float(erased.mean()), seed)

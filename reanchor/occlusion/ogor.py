@@ -85,14 +85,14 @@ def place_released(kind: str, size: tuple[int, int], frame: tuple[int, int]) -> 
     return left, {"top": 0, "middle": frame_height // 2 - height, "bottom": frame_height - height}[vertical]
 
 
-def paste_cutout(image: np.ndarray, cutout: np.ndarray, left: int, top: int,
+def paste_cutout(image: np.ndarray, cutout: Cutout, left: int, top: int,
                  width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """Resize a cut-out (bicubic, RGBA) and paste it by its own alpha.
 
-    image [H, W, 3] uint8, cutout [h, w, 4] uint8. Returns the new image and covered [H, W] bool,
+    image [H, W, 3] uint8. Returns the new image and covered [H, W] bool,
     True where the pasted alpha is at least one half. Parts outside the image are clipped.
     """
-    occluder = Image.fromarray(cutout).resize((width, height), Image.Resampling.BICUBIC)
+    occluder = cutout.premultiplied.resize((width, height), Image.Resampling.BICUBIC).convert("RGBA")
     canvas = Image.fromarray(image)
     canvas.paste(occluder, (left, top), occluder)
     alpha = Image.new("L", canvas.size)
@@ -113,7 +113,7 @@ def occlude(image: np.ndarray, person: np.ndarray | None, library: Sequence[Cuto
     frame, rng = (image.shape[1], image.shape[0]), generator(seed)
     draw = _released if variant == "ogor-released" else functools.partial(_algorithm_1, variant=variant, ratios=ratios)
     cutout, delta, size, corner = draw(library, frame, rng)
-    pasted, covered = paste_cutout(image, cutout.pixels, *corner, *size)
+    pasted, covered = paste_cutout(image, cutout, *corner, *size)
     box: Box = (max(0, corner[0]), max(0, corner[1]), min(frame[0], corner[0] + size[0]),
                 min(frame[1], corner[1] + size[1]))
     return Occlusion(pasted, visible_mask(person, covered, OBJECT), "ogor", cutout.kind, cutout.name, box,

@@ -7,6 +7,7 @@ side of the original person stays visible as long as the share permits. A strang
 only where the original person is not, and that is the share that counts.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -107,6 +108,20 @@ class Frame:
         covered = self.covered(alpha)
         return float((covered if self.taken is None else covered | self.taken).mean())
 
+    @functools.cached_property
+    def _free(self) -> tuple[Image.Image | None, int]:
+        """Where a stranger adds to the share (None: everywhere), and how many pixels are covered without it."""
+        if self.hidden is None and self.taken is None:
+            return None, 0
+        never = np.zeros((), bool)
+        blocked = (never if self.hidden is None else self.hidden) | (never if self.taken is None else self.taken)
+        return Image.fromarray(~blocked), 0 if self.taken is None else np.count_nonzero(self.taken)
+
+    def share_of(self, alpha: Image.Image) -> float:
+        """`share` of an alpha that is still Pillow's."""
+        free, taken = self._free
+        return (sum(alpha.histogram(free)[128:]) + taken) / (alpha.width * alpha.height)
+
 
 def find_progress(stranger: Stranger, walk: Walk, ratio: float, frame: Frame, edge: str = "soft") -> float:
     """The progress at which about `ratio` of the frame is covered, by bisection.
@@ -117,7 +132,9 @@ def find_progress(stranger: Stranger, walk: Walk, ratio: float, frame: Frame, ed
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        excess = frame.share(_edged(_move(alpha, transform(stranger, walk, middle)), edge)) - ratio
+        moved = _move(alpha, transform(stranger, walk, middle))
+        faded = Image.fromarray(_edged(np.asarray(moved), edge)) if edge == "feathered" else moved
+        excess = frame.share_of(faded) - ratio
         if abs(excess) <= PRECISION:
             return middle
         low, high = (middle, high) if excess < 0 else (low, middle)
@@ -127,7 +144,7 @@ def find_progress(stranger: Stranger, walk: Walk, ratio: float, frame: Frame, ed
 def paste_person(image: np.ndarray, stranger: Stranger, walk: Walk, progress: float, frame: Frame,
                  edge: str = "soft") -> tuple[np.ndarray, np.ndarray]:
     """Paste into image [H, W, 3] uint8; returns the new image and the pasted alpha [H, W] uint8."""
-    moved = _move(Image.fromarray(stranger.pixels), transform(stranger, walk, progress))
+    moved = np.asarray(_move(Image.fromarray(stranger.pixels), transform(stranger, walk, progress)))
     alpha = _edged(moved[..., 3], edge)
     if frame.hidden is not None:
         alpha = np.where(frame.hidden, np.uint8(0), alpha)
@@ -147,9 +164,8 @@ def _edged(alpha: np.ndarray, edge: str) -> np.ndarray:
     return alpha
 
 
-def _move(picture: Image.Image, matrix: tuple[float, ...]) -> np.ndarray:
-    return np.asarray(picture.transform(picture.size, Image.Transform.AFFINE, matrix,
-                                        Image.Resampling.BILINEAR))
+def _move(picture: Image.Image, matrix: tuple[float, ...]) -> Image.Image:
+    return picture.transform(picture.size, Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 class Crowd:
