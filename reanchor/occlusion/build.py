@@ -28,6 +28,12 @@ def build_library(source: Path, out: Path, size: int = SIZE, tolerance: int = TO
     Raises:
         ReanchorError: see `load_library`; or a size below 8, or an `out` whose files would be lost.
     """
+    check_folders(source, out, size)
+    return write_cutouts(Path(out).resolve(), load_library(Path(source), tolerance), size)
+
+
+def check_folders(source: Path, out: Path, size: int) -> None:
+    """Raise ReanchorError for a size below 8, or an `out` whose files, or the source's, would be lost."""
     if size < 8:
         raise ReanchorError(f"size: got {size}; allowed: at least 8 pixels; raise it")
     source, out = Path(source), Path(out)
@@ -38,7 +44,6 @@ def build_library(source: Path, out: Path, size: int = SIZE, tolerance: int = TO
     if out.exists() and not _is_library(out):
         raise ReanchorError(f"out: got {str(out)!r}, which holds something else than a library; allowed: a new or "
                             "empty folder, or an earlier library, which is replaced; choose one")
-    return write_cutouts(other, load_library(source, tolerance), size)
 
 
 def _is_library(folder: Path) -> bool:
