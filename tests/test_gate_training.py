@@ -30,6 +30,7 @@ from reanchor.gate.store import gate_model, read_gated, save_gated
 from reanchor.gate.train import train_gate
 from reanchor.gate.visibility import VisibilityNetwork
 from reanchor.occlusion import TARGET, make_occluded
+from reanchor.saga.store import blank_head, save_saga
 from reanchor.streetfolk import render_dataset
 from reanchor.training.recorder import PhaseRecorder
 from reanchor.validation import Validation
@@ -256,7 +257,7 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
 
 @pytest.mark.parametrize(("settings", "parts"), [
     ({"gate": {"eps": 0.0}}, ["gate.eps", "0.0", "at least 1e-06"]),
-    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, shared, ones"]),
+    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, shared, saga, ones"]),
     ({"gate": {"model": "saga"}}, ["gate.model", "'saga'", "clip_reid, baseline"]),
     ({"gate": {"behind_share": 1.5}}, ["gate.behind_share", "1.5", "at most 1.0"]),
     ({"gate": {"masking": 0, "ogor": 0, "people": 0}}, ["gate.masking", "at least one of the three"]),
@@ -297,3 +298,23 @@ def test_the_run_names_the_weights_the_gate_stands_on():
     texts = Params()
     texts.gate.trained = True
     assert parents_of("gate", texts) == parents_of("clip_reid", texts) == ("models/backbone", "models/prompts")
+
+
+def test_sagas_anchors_gate_sagas_backbone(street, tmp_path):
+    clip, settings = Clip.load(street / "models/backbone"), params()
+    model = ReidModel(clip.image_encoder(), 8)
+    head = blank_head({"domain": "none", "domain_anchors": 0, "heads": 4, "cameras": 0, "text_anchors": 4, "layers": 1,
+                       "classifiers": 1, "feature_width": 0}, model.encoder.width, model.encoder.embed, 8, 1)
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.5, generator=Generator().manual_seed(0))
+    with atomic_directory(street / "models/saga") as folder:
+        save_saga(head, head.anchors(), model, clip.spec, (2,), (1.0, 1.0, 1.0), folder)
+    settings = dataclasses.replace(settings, gate=dataclasses.replace(settings.gate, source="saga"))
+    figures = train_gate(settings, street, tmp_path / "gate", Curve())
+    assert {"auc_stranger_people-0.40", "plain_mAP_whole", "gated_mAP_ogor", "exact_mAP_whole"} <= figures.keys()
+    embedder = load_embedder(tmp_path / "gate")
+    images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
+    found = embedder.embed(images, np.ones(3, np.int64))
+    assert found.token_weights.std() > 1e-3
+    assert np.abs(found.features - load_embedder(street / "models/saga", variant="cls").embed(
+        images, np.ones(3, np.int64)).features[:, :1]).max() > 0

@@ -13,7 +13,6 @@ from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
 from reanchor.config.sections import Saga
 from reanchor.embedding import load_embedder
 from reanchor.embedding.flip import FlipAveraged, FlipBeside
-from reanchor.embedding.saga import save_saga
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.saga.batch import TokenBatch, tapped_blocks, token_batch
@@ -23,6 +22,7 @@ from reanchor.saga.frozen import generic_phrases
 from reanchor.saga.head import SagaHead
 from reanchor.saga.losses import anchor_triplet
 from reanchor.saga.refine import plain_attention
+from reanchor.saga.store import save_saga
 from reanchor.streetfolk import vocabulary
 
 

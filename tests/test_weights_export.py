@@ -17,8 +17,8 @@ from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.store import read_reid, save_reid
 from reanchor.config.sections import Imported
-from reanchor.embedding.saga import save_saga
 from reanchor.errors import ReanchorError
+from reanchor.saga.store import save_saga
 from reanchor.weights.exporting import export_model
 from reanchor.weights.importing import import_model
 

@@ -35,6 +35,7 @@ ARMS = {
                      "gate.eps=1e-6"),
     "gated": _gate("gated afterwards, network of 4 blocks"),
     "gated_head": _gate("gated afterwards, shared", "gate.source=shared", "gate.epochs=8"),
+    "gated_saga": _gate("gated by SAGA's anchors", "gate.source=saga"),
     "gated_trained": _gate("trained with the gate, network of 4 blocks", *_TRAINED),
     "gated_shared": _gate("trained with the gate, shared", *_TRAINED, "gate.source=shared"),
     "saga": _saga("SAGA: learned text anchors"),

@@ -81,7 +81,7 @@ def train(place: Place, name: str, seed: int) -> Path:
         return folder
     work, params = workspace(place, name if arm.kind == "reid" else arm.base, seed), settings(arm, seed, place)
     if arm.kind != "reid":
-        train(place, arm.base, seed)
+        train(place, "saga" if "gate.source=saga" in arm.settings else arm.base, seed)
     elif not (work / "models/prompts").is_dir():
         train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
     started, curve = time.perf_counter(), Curve()

@@ -178,9 +178,13 @@ def _gate(params: Params) -> Iterator[str]:
     if gate.train and params.occlude.masks:
         yield (f"occlude.masks: got {params.occlude.masks!r} with gate.train true; allowed: none, since the gate "
                "learns from the masks of the prepared data alone; leave it out, or give the dataset masks of its own")
-    if gate.train and gate.source == "shared" and params.finetune.sie != "none":
-        yield (f"finetune.sie: got {params.finetune.sie!r} with gate.source 'shared'; allowed: none, since the shared "
-               "network reads tokens without side information; choose gate.source=network")
+    if gate.train and gate.source in ("shared", "saga") and params.finetune.sie != "none":
+        yield (f"finetune.sie: got {params.finetune.sie!r} with gate.source {gate.source!r}; allowed: none, since it "
+               "reads tokens without side information; choose gate.source=network")
+    if gate.train and gate.source == "saga" and (gate.trained or gate.model != "clip_reid" or not params.saga.train):
+        yield (f"gate.source: got 'saga' with gate.trained {str(gate.trained).lower()}, gate.model {gate.model!r} and "
+               f"saga.train {str(params.saga.train).lower()}; allowed: false, 'clip_reid' and true, since SAGA's "
+               "anchors are trained on CLIP-ReID's finished tokens")
     if gate.warmup_epochs > gate.epochs:
         yield f"gate.warmup_epochs: got {gate.warmup_epochs}; allowed: at most gate.epochs, which is {gate.epochs}"
     if gate.train and not gate.trained and not getattr(params.finetune, gate.model).train:

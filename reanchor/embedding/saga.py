@@ -5,23 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from reanchor.clip.model import ClipSpec, fit_weights, freeze, read_model_json, spec_from, write_spec
-from reanchor.clipreid.model import ReidModel
-from reanchor.clipreid.store import blank_model, settings_of
+from reanchor.clip.model import freeze
 from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.evaluation.ranking import Labels
-from reanchor.saga.anchors import FreeAnchors
 from reanchor.saga.batch import token_batch
-from reanchor.saga.domain import make_domain
 from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
 from reanchor.saga.head import Aggregated, SagaHead
+from reanchor.saga.store import Fusion, read_saga
 
-Fusion = tuple[float, float, float]  # weights of the refined feature, [CLS] and the projection
 # What is made of refined feature, [CLS] and projection; "fused" by the weights in model.json.
 VARIANTS = ("fused", "refined", "cls", "projected", "concat", "orthogonal", "anchors", "anchors_top2")
 _ALONE = {"refined": (1.0, 0.0, 0.0), "cls": (0.0, 1.0, 0.0), "projected": (0.0, 0.0, 1.0)}
@@ -78,35 +73,9 @@ class SagaEmbedder:
         return side_by_side(*self.head.anchor_features(aggregated), top=2 if variant == "anchors_top2" else 0)
 
 
-def save_saga(head: SagaHead, anchors: Tensor, reid: ReidModel, spec: ClipSpec, blocks: tuple[int, ...],
-              weights: Fusion, folder: Path, **more: object) -> None:
-    """Write head, its anchors as vectors [K, D], and the backbone it stands on; model.json also takes `more`."""
-    state = {f"head.{name}": value for name, value in head.state_dict().items() if not name.startswith("anchors.")}
-    state["head.anchors.anchors"] = anchors
-    state |= {f"reid.{name}": value for name, value in reid.state_dict().items()}
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()},
-              folder / "weights.safetensors")
-    write_spec(spec, folder, kind="saga", name="saga", token_blocks=list(blocks), fusion=list(weights),
-               head=head.settings(len(anchors)), settings=settings_of(reid), **more)
-
-
-def blank_head(shape: dict, width: int, embed: int, identities: int, paths: int) -> SagaHead:
-    """An uninitialised head of these settings, its anchors as plain vectors."""
-    domain = make_domain(shape["domain"], shape["domain_anchors"], width, embed, shape["heads"], shape["cameras"])
-    return SagaHead(FreeAnchors(shape["text_anchors"], width), domain, shape["layers"], shape["heads"], width,
-                    identities, shape["classifiers"], paths, shape["feature_width"])
-
-
 def load_saga(folder: Path, device: str, variant: str, further: Sequence[str] = ()) -> SagaEmbedder:
     """A trained SAGA; see `load_embedder` for `variant` and, `further`, its `saga_features`."""
-    values = read_model_json(folder)
-    spec, blocks = spec_from(values["spec"]), tuple(values["token_blocks"])
-    model = blank_model(spec, values["settings"])
-    head = blank_head(values["head"], model.encoder.width, model.encoder.embed, values["settings"]["identities"],
-                      len(blocks))
-    state = load_file(folder / "weights.safetensors")
-    for prefix, module in (("reid.", model), ("head.", head)):
-        fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
+    head, model, spec, blocks, weights = read_saga(folder)
     name = "saga" if variant == "fused" else f"saga_{variant}"
-    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, tuple(values["fusion"]), variant,
+    return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, weights, variant,
                         (*(("refined",) if variant == "fused" else ()), *further))

@@ -19,6 +19,7 @@ from reanchor.config.sections import Finetune, Gate
 from reanchor.data.augment import draw_geometry, normalise
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.tokens import patch_shares
+from reanchor.gate.anchors import AnchorNetwork
 from reanchor.gate.generator import OcclusionGenerator
 from reanchor.gate.shared import SharedNetwork
 from reanchor.gate.targets import PLACE, targets, visible_share
@@ -30,7 +31,7 @@ from reanchor.training.schedule import warmup_then
 # What a token shows by the label that fills at least half of it; `person` is a pasted one.
 OTHERS = {"stranger": "person", "mask": "occluder", "background": "background"}
 MOST_VALIDATED = 1000  # images
-Network = VisibilityNetwork | SharedNetwork
+Network = VisibilityNetwork | SharedNetwork | AnchorNetwork
 
 
 def visibility_job(config: Gate, finetune: Finetune, network: Network, spec: ClipSpec,

@@ -78,7 +78,8 @@ class SharedGatedEncoder(nn.Module):
     """An encoder whose [CLS] is replayed with weights from its own tokens; it stands where an `ImageEncoder` stands.
 
     Args:
-        network: reads the encoder's tokens; no gradient passes from the gates to it.
+        network: reads the encoder's tokens (a `SharedNetwork`, or what has its `trunk`, `taps` and `read`); no
+            gradient passes from the gates to it.
         eps, blocks: as of `reanchor.gate.replay.replay`.
 
     Raises:

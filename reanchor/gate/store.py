@@ -6,20 +6,23 @@ from reanchor.clip.model import ClipSpec, load_weights, read_model_json, save_we
 from reanchor.clip.vision import ImageEncoder
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import blank_model, settings_of
+from reanchor.gate.anchors import AnchorNetwork
 from reanchor.gate.gates import NetworkGates, OnesGates
 from reanchor.gate.replay import GatedEncoder
 from reanchor.gate.shared import SharedGatedEncoder, SharedNetwork
 from reanchor.gate.visibility import VisibilityNetwork
+from reanchor.saga.store import blank_head
 
-Source = NetworkGates | OnesGates | SharedNetwork
+Reader = SharedNetwork | AnchorNetwork  # of the gated encoder's own tokens
+Source = NetworkGates | OnesGates | Reader
 
 
 def gate_model(model: ReidModel, gates: Source, eps: float, blocks: int) -> ReidModel:
     """The same model with its [CLS] replayed; see `GatedEncoder` for arguments and errors.
 
-    A `SharedNetwork` has to stand on the model's own encoder.
+    A `Reader` has to stand on the model's own encoder.
     """
-    if isinstance(gates, SharedNetwork):
+    if isinstance(gates, Reader):
         assert gates.trunk is model.encoder
         model.encoder = SharedGatedEncoder(gates, eps, blocks)
     else:
@@ -32,7 +35,7 @@ def ones_gates(encoder: ImageEncoder) -> OnesGates:
     return OnesGates(encoder.grid[0] * encoder.grid[1])
 
 
-def seeing_network(model: ReidModel) -> VisibilityNetwork | SharedNetwork | None:
+def seeing_network(model: ReidModel) -> VisibilityNetwork | Reader | None:
     """What a gated model judges visibility with; None for the control."""
     encoder = model.encoder
     if isinstance(encoder, SharedGatedEncoder):
@@ -51,6 +54,10 @@ def _source(encoder: GatedEncoder | SharedGatedEncoder) -> dict:
     """What rebuilds the source of the weights; network_blocks 0 without more: the control."""
     if isinstance(encoder, SharedGatedEncoder):
         network = encoder.network
+        if isinstance(network, AnchorNetwork):
+            head = network.head
+            return {"network_blocks": 0, "saga_blocks": list(network.taps),
+                    "saga_head": head.settings(len(head.anchors()))}
         return {"network_blocks": 0, "shared_blocks": list(network.taps), "shared_own": len(network.own)}
     gates = encoder.gates
     return {"network_blocks": gates.network.blocks if isinstance(gates, NetworkGates) else 0}
@@ -63,6 +70,10 @@ def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:
     model = blank_model(spec, values["settings"])
     if gate.get("shared_blocks"):
         gates = SharedNetwork(model.encoder, gate["shared_blocks"], gate["shared_own"])
+    elif gate.get("saga_blocks"):
+        head = blank_head(gate["saga_head"], model.encoder.width, model.encoder.embed, values["settings"]["identities"],
+                          len(gate["saga_blocks"]))
+        gates = AnchorNetwork(model.encoder, head, gate["saga_blocks"])
     elif gate["network_blocks"]:
         gates = NetworkGates(VisibilityNetwork(model.encoder, gate["network_blocks"]))
     else:  # the control

@@ -19,6 +19,7 @@ from reanchor.clipreid.texts import open_texts
 from reanchor.clipreid.train import build_model, embed_with, trained_with
 from reanchor.config.sections import LossWeights, Params
 from reanchor.files import atomic_directory
+from reanchor.gate.anchors import AnchorNetwork
 from reanchor.gate.fit import VisibilityValidation, suite_figures, visibility_job
 from reanchor.gate.gates import NetworkGates
 from reanchor.gate.generator import GeneratedImages, OcclusionGenerator
@@ -28,6 +29,7 @@ from reanchor.gate.replay import check_fits
 from reanchor.gate.shared import SharedNetwork
 from reanchor.gate.store import Source, gate_model, ones_gates, save_gated, seeing_network
 from reanchor.gate.visibility import VisibilityNetwork
+from reanchor.saga.store import read_saga
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.loop import Job, Outcome, Trainer
@@ -82,6 +84,8 @@ class GateTraining:
     def model(self) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
         """The gated model, its CLIP's spec, and what its trainings told."""
         config = self.params.gate
+        if config.source == "saga":
+            return self._anchored()
         if config.trained:
             model = build_model(self.clip, self.data, self.params, self.weights)
             spec = dataclasses.replace(self.clip.spec, interpolation=self.data.interpolation)
@@ -92,6 +96,13 @@ class GateTraining:
         if config.trained:
             figures |= self._stage2(model, spec)
         return model, spec, figures
+
+    def _anchored(self) -> tuple[ReidModel, ClipSpec, dict[str, float | str]]:
+        """SAGA's own backbone behind the gates of its anchors; nothing is trained."""
+        head, model, spec, blocks, _ = read_saga(self.root / "models/saga")
+        gates = AnchorNetwork(model.encoder, head, blocks)
+        gate_model(model, gates, self.params.gate.eps, self.params.gate.blocks).to(self.device)
+        return model, spec, {}
 
     def run(self, job: Job, name: str, columns: dict[str, str] | None = None) -> Outcome:
         """Train to the end, or go on where an interrupted training was; `columns`: other names in the curve."""

@@ -12,12 +12,12 @@ from reanchor.clipreid.prompts import read_text_features
 from reanchor.clipreid.store import read_reid
 from reanchor.config.sections import Params
 from reanchor.embedding.reid import ReidEmbedder
-from reanchor.embedding.saga import save_saga
 from reanchor.files import atomic_directory
 from reanchor.saga.batch import tapped_blocks
 from reanchor.saga.build import build_head, check_anchors
 from reanchor.saga.end_to_end import stage4_job
 from reanchor.saga.head import SagaHead
+from reanchor.saga.store import save_saga
 from reanchor.saga.tokens import TokenSource, open_tokens
 from reanchor.saga.train import saga_job
 from reanchor.saga.watch import Watch

@@ -135,7 +135,7 @@ class Gate:
     train: bool = False  # true: method=gate needs it
     model: str = field("clip_reid", choices=("clip_reid", "baseline"))  # whose weights, or losses, it stands on
     trained: bool = False  # false: added to the fine-tuned model; true: stage 2 is trained with it
-    source: str = field("network", choices=("network", "shared", "ones"))  # of the patch tokens' weights
+    source: str = field("network", choices=("network", "shared", "saga", "ones"))  # of the patch tokens' weights
     eps: float = field(0.1, low=1e-6, high=1.0)
     blocks: int = field(0, low=0)  # the last so many are gated; 0: all
     seed: int = field(0, low=0)
