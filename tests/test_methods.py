@@ -48,7 +48,7 @@ def test_a_prefix_read_once_equals_the_whole_prompt():
 
 
 def test_a_prompt_longer_than_the_context_is_refused():
-    with pytest.raises(ReanchorError, match=r"prompts.context: 71 vectors make a prompt of 79 tokens.*77.*by 2"):
+    with pytest.raises(ReanchorError, match=r"prompts.context: 71 slots make a prompt of 79 tokens.*77.*by 2"):
         learner(tiny_clip().text_encoder(), context=71)
 
 

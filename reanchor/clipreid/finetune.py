@@ -24,8 +24,8 @@ from reanchor.training.schedule import warmup_multistep, warmup_then
 
 
 def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, sides: Tensor | None, weights: LossWeights,
-                  texts: Texts | None, smoothing: float, margin: float | None, early_triplet: bool = True
-                  ) -> dict[str, Tensor]:
+                  texts: Texts | None, smoothing: float, margin: float | None, early_triplet: bool = True,
+                  heads: str = "both") -> dict[str, Tensor]:
     """Weighted L_id (two heads), L_tri (three features) and the text terms (CLIP-ReID eq. 6 to 9, Table 6).
 
     Terms are sums over heads and features, as in the authors' code.
@@ -34,16 +34,20 @@ def stage2_losses(model: ReidModel, images: Tensor, labels: Tensor, sides: Tenso
         sides: rows of the SIE table, [B].
         margin: of the triplets; None: a soft one.
         early_triplet: whether L_tri is taken before the last block (or layer4) too (Table 9).
+        heads: "cls": L_id and L_tri on the last feature alone, as SAGA-ReID's code has it.
     """
-    return stage2_terms(model, model(images, sides), labels, weights, texts, smoothing, margin, early_triplet)
+    return stage2_terms(model, model(images, sides), labels, weights, texts, smoothing, margin, early_triplet, heads)
 
 
 def stage2_terms(model: ReidModel, out: Stage2Output, labels: Tensor, weights: LossWeights, texts: Texts | None,
-                 smoothing: float, margin: float | None, early_triplet: bool = True) -> dict[str, Tensor]:
+                 smoothing: float, margin: float | None, early_triplet: bool = True, heads: str = "both"
+                 ) -> dict[str, Tensor]:
     """`stage2_losses` of a pass that was made."""
-    features = out.features if early_triplet else out.features[1:]
+    scores, features = out.scores, out.features if early_triplet else out.features[1:]
+    if heads == "cls":
+        scores, features = scores[:1], out.features[1:2]
     terms = {
-        "id": sum(identity_cross_entropy(score, labels, smoothing) for score in out.scores),
+        "id": sum(identity_cross_entropy(score, labels, smoothing) for score in scores),
         "triplet": sum(batch_hard_triplet(feature, labels, margin) for feature in features),
     }
     terms |= text_losses(out.features[2], labels, weights, texts, smoothing)
@@ -89,7 +93,10 @@ def optimizer_of(config: Finetune, model: ReidModel, prompts: nn.Parameter | Non
 
 
 def lr_factor(config: Finetune, epoch: int, step: int, steps: int) -> float:
-    """Published: per epoch, warm-up times multi-step. Cosine: per step."""
+    """Published: per epoch, warm-up times multi-step. SAGA's: per step, of warm-up and milestones. Cosine: per step."""
+    if config.warmup_steps:
+        milestones = [milestone * steps for milestone in config.milestones]
+        return warmup_multistep(epoch * steps + step, milestones, 0.1, config.warmup_steps, config.warmup_factor)
     if config.schedule == "multistep":
         return warmup_multistep(epoch + 1, config.milestones, 0.1, config.warmup_epochs, config.warmup_factor)
     return warmup_then(epoch + step / steps, config.warmup_epochs, config.epochs, 0.01)
@@ -108,7 +115,7 @@ def finetune_job(name: str, config: Finetune, weights: LossWeights, model: ReidM
         if model.side is not None:
             sides = model.side.index(data.cameras[chosen], data.views[chosen]).to(device)
         return stage2_losses(model, images.to(device), labels, sides, weights, texts, config.label_smoothing,
-                             None if config.soft_margin else config.margin, config.early_triplet)
+                             None if config.soft_margin else config.margin, config.early_triplet, config.heads)
 
     return Job(name, nn.ModuleList([model, learner]) if learner else model,
                optimizer_of(config, model, learner.context if learner else None), config.epochs, sampler.batches,

@@ -19,7 +19,7 @@ TEST_FEATURE = ("last", "projected")  # what CLIP-ReID retrieves with
 
 
 class BNNeck(nn.BatchNorm1d):
-    """Batch norm whose bias stays zero (BoT's neck)."""
+    """Batch norm whose bias stays zero (BoT's neck), unless it is thawed (`finetune.neck_bias`)."""
 
     def __init__(self, width: int):
         super().__init__(width)

@@ -33,23 +33,27 @@ class PromptLearner(nn.Module):
     """[SOS] `before` [X]_1 ... [X]_M `after` [EOS], with one context per identity (CLIP-ReID section 3.2).
 
     Slots behind [EOS] are left out: a causal encoder never reads them.
+
+    Args:
+        zeros: slots of zeros between context and `after` (SAGA's code learns 8 of 16 slots).
     """
 
     def __init__(self, identities: int, context: int, before: str, after: str, text: TextEncoder,
-                 tokenizer: Tokenizer):
+                 tokenizer: Tokenizer, zeros: int = 0):
         super().__init__()
         prefix = [tokenizer.sos, *tokenizer.encode(before)]
         suffix = [*tokenizer.encode(after), tokenizer.eos]
-        length = len(prefix) + context + len(suffix)
+        length = len(prefix) + context + zeros + len(suffix)
         if length > text.context_length:
             raise ReanchorError(
-                f"prompts.context: {context} vectors make a prompt of {length} tokens; the text encoder reads "
+                f"prompts.context: {context + zeros} slots make a prompt of {length} tokens; the text encoder reads "
                 f"{text.context_length}; lower it by {length - text.context_length}"
             )
         device = text.token_embedding.weight.device
         with torch.no_grad():
             self.register_buffer("prefix", text.token_embedding(torch.tensor(prefix, device=device)))
-            self.register_buffer("suffix", text.token_embedding(torch.tensor(suffix, device=device)))
+            words = text.token_embedding(torch.tensor(suffix, device=device))
+            self.register_buffer("suffix", torch.cat([words.new_zeros(zeros, text.width), words]))
         self.context = nn.Parameter(torch.empty(identities, context, text.width))
 
     def initialise(self, generator: Generator) -> None:
@@ -127,10 +131,19 @@ def prompts_job(config: Prompts, learner: PromptLearner, text: TextEncoder, imag
         return stage1_losses(images[rows], labels[rows], learner, text, config.temperature, config.normalise)
 
     def lr_factor(epoch: int, step: int, steps: int) -> float:
-        return warmup_cosine_lr(epoch + 1, config.epochs, config.lr, config.warmup_epochs, config.warmup_lr,
-                                config.min_lr) / config.lr
+        return stage1_lr(config, epoch) / config.lr
 
     return Job("prompts", learner, optimizer, config.epochs, batches, losses, lr_factor, config.seed, config.batch)
+
+
+def stage1_lr(config: Prompts, epoch: int) -> float:
+    """The rate of an epoch, 0-based. SAGA's code begins at the first rate, its cosine behind the warm-up."""
+    ends = config.lr, config.warmup_epochs, config.warmup_lr, config.min_lr
+    if config.schedule == "clip_reid":
+        return warmup_cosine_lr(epoch + 1, config.epochs, *ends)
+    if epoch < config.warmup_epochs:
+        return warmup_cosine_lr(epoch, config.epochs, *ends)
+    return warmup_cosine_lr(epoch - config.warmup_epochs, config.epochs - config.warmup_epochs, config.lr, 0, *ends[2:])
 
 
 def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, recorder: Recorder) -> dict[str, float]:
@@ -140,7 +153,7 @@ def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, reco
     text = clip.text_encoder().to(device)
     images = plain_features(freeze(clip.image_encoder()).to(device), data, clip.spec, device)
     learner = PromptLearner(data.identities, config.context, config.before, config.after, text,
-                            clip.spec.tokenizer())
+                            clip.spec.tokenizer(), config.zero_slots)
     learner.initialise(Generator().manual_seed(config.seed))
     learner.to(device)
     mark = checkpoint.fingerprint(asdict(config), checkpoint.inputs(
@@ -153,8 +166,9 @@ def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, reco
                           recorder).run().figures()
     with atomic_directory(out) as folder:
         state = {"context": learner.context.detach(), "text_features": text_features(learner, text)}
+        words = json.dumps([config.before, config.after, config.zero_slots])  # several keys have no fixed order
         save_file({name: value.cpu().contiguous() for name, value in state.items()}, folder / "prompts.safetensors",
-                  metadata={"words": json.dumps([config.before, config.after])})  # several keys have no fixed order
+                  metadata={"words": words})
     return figures
 
 
@@ -167,7 +181,7 @@ def read_prompts(folder: Path, text: TextEncoder, tokenizer: Tokenizer) -> Promp
     """The prompts that `train_prompts` wrote."""
     with safe_open(folder / "prompts.safetensors", framework="pt") as stream:
         context, words = stream.get_tensor("context"), stream.metadata()
-    before, after = json.loads(words["words"])
-    learner = PromptLearner(len(context), context.shape[1], before, after, text, tokenizer)
+    before, after, zeros = json.loads(words["words"])
+    learner = PromptLearner(len(context), context.shape[1], before, after, text, tokenizer, zeros)
     learner.context.data.copy_(context)
     return learner

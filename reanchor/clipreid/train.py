@@ -74,6 +74,8 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
         side = SideSettings(config.sie, data.camera_count, data.view_count, config.sie_coefficient, config.sie_tokens)
     model = ReidModel(clip.image_encoder(), data.identities, side, config.token_block if weights.token else 0)
     model.initialise(Generator().manual_seed(config.seed))
+    for neck in (model.neck, model.neck_projected):
+        neck.bias.requires_grad_(config.neck_bias)
     return model
 
 

@@ -97,6 +97,9 @@ def _training(params: Params) -> Iterator[str]:
                                  ("finetune", finetune.warmup_epochs, finetune.epochs)):
         if warmup > epochs:
             yield f"{name}.warmup_epochs: got {warmup}; allowed: at most {name}.epochs, which is {epochs}"
+    if finetune.warmup_steps and (finetune.schedule != "multistep" or finetune.warmup_epochs):
+        yield (f"finetune.warmup_steps: got {finetune.warmup_steps} with schedule {finetune.schedule!r} and "
+               f"warmup_epochs {finetune.warmup_epochs}; allowed: multistep and 0 beside it, or warmup_steps=0")
     if prompts.train and finetune.clip_reid.train and finetune.clip_reid.text and not (
             prompts.epochs or finetune.one_stage):
         yield ("prompts.epochs: got 0 while finetune.one_stage is false, so CLIP-ReID would learn from random prompts; "

@@ -42,7 +42,7 @@ def joint_job(finetune: Finetune, weights: LossWeights, visibility_weight: float
             sides = model.side.index(data.cameras[chosen], data.views[chosen]).to(device)
         out = model(images.to(device), sides)
         terms = stage2_terms(model, out, labels, weights, texts, finetune.label_smoothing, margin,
-                             finetune.early_triplet)
+                             finetune.early_triplet, finetune.heads)
         target = targets(masks, model.encoder).to(device)
         visibility = F.binary_cross_entropy_with_logits(out.encoded.visibility.float(), target)
         return {**terms, "visibility": visibility, "loss": terms["loss"] + visibility_weight * visibility}

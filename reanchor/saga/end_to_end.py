@@ -20,10 +20,14 @@ from reanchor.training.loop import Job
 from reanchor.training.schedule import warmup_then
 
 
-def backbone_parameters(reid: ReidModel) -> list[nn.Parameter]:
-    """What stage 4 trains beside the head: encoder, camera embedding, and the neck and classifier of [CLS]."""
+def backbone_parameters(reid: ReidModel, neck_bias: bool = False) -> list[nn.Parameter]:
+    """What stage 4 trains beside the head: encoder, camera embedding, and the neck and classifier of [CLS].
+
+    `neck_bias`: the neck's bias too (`finetune.neck_bias`).
+    """
     modules = [reid.encoder, reid.neck, reid.classifier, *([reid.side] if reid.side is not None else [])]
-    return [parameter for module in modules for parameter in module.parameters() if parameter is not reid.neck.bias]
+    return [parameter for module in modules for parameter in module.parameters()
+            if neck_bias or parameter is not reid.neck.bias]
 
 
 def stage4_losses(head: SagaHead, reid: ReidModel, text: TextEncoder, images: Tensor, labels: Tensor,
@@ -50,7 +54,7 @@ def stage4_job(config: Saga, finetune: Finetune, head: SagaHead, reid: ReidModel
     The cosine after the warm-up ends at `min_lr_ratio`, as in 3b.
     """
     sampler = IdentitySampler(data.labels, config.identities, config.images, config.seed + 2)
-    backbone = backbone_parameters(reid)
+    backbone = backbone_parameters(reid, finetune.neck_bias)
     for parameter in backbone:
         parameter.requires_grad_(True)
     groups = [{"params": backbone, "lr": config.lr_4_backbone}, *head_groups(head, config.lr_4, config)]

@@ -12,12 +12,14 @@ class Prompts:
     train: bool = True  # false: no method needs it
     seed: int = field(0, low=0)
     context: int = field(4, low=1, high=64)  # learnable vectors per identity
+    zero_slots: int = field(0, low=0, high=64)  # slots of zeros behind them (SAGA)
     before: str = "a photo of a"
     after: str = "person."
     features: str = field("instance", choices=("instance", "average"))
     epochs: int = field(30, low=0)
     batch: int = field(256, low=2)
     lr: float = field(1e-2, low=1e-9)
+    schedule: str = field("clip_reid", choices=("clip_reid", "saga"))  # saga: from warmup_lr on, cosine behind warm-up
     warmup_lr: float = field(1e-5, low=0.0)
     min_lr: float = field(1e-6, low=0.0)
     warmup_epochs: int = field(5, low=0)
@@ -60,6 +62,7 @@ class Finetune:
     schedule: str = field("cosine", choices=("cosine", "multistep"))
     milestones: list[int] = field([30, 50], low=1)
     warmup_epochs: int = field(1, low=0)
+    warmup_steps: int = field(0, low=0)  # of the optimiser, in place of epochs; multistep then falls between steps
     warmup_factor: float = field(0.1, low=0.0, high=1.0)
     label_smoothing: float = field(0.1, low=0.0, high=0.9)
     margin: float = field(0.3, low=0.0)
@@ -71,6 +74,8 @@ class Finetune:
     one_stage: bool = False  # true: the prompts are learned along with the encoder
     prompt_lr: float = field(3.5e-4, low=0.0)  # of the prompts then
     early_triplet: bool = True  # triplet on the feature before the last block too
+    heads: str = field("both", choices=("both", "cls"))  # cls: ID loss and triplet on the last feature alone (SAGA)
+    neck_bias: bool = False  # true: the BN necks learn a bias (SAGA)
     sie: str = field("none", choices=("none", "camera", "view", "both"))
     sie_tokens: str = field("cls", choices=("cls", "all"))
     sie_coefficient: float = field(1.0, low=0.0)
