@@ -14,6 +14,7 @@ from reanchor.clipreid.data import augment
 from reanchor.config import from_mapping
 from reanchor.config.sections import Saga
 from reanchor.errors import ReanchorError
+from reanchor.files import write_json
 from reanchor.saga import tokens
 from reanchor.saga.build import build_head
 from reanchor.saga.run import tokens_mark
@@ -95,6 +96,20 @@ def test_a_killed_caching_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert written == [4, 4]  # both views of the second block, nothing of the first
     assert np.array_equal(got["tokens"], whole["tokens"])
     assert [path.name for path in tmp_path.glob("*c.*")] == ["c.npy"]
+
+
+def test_progress_without_its_partial_vouches_for_nothing(tmp_path, monkeypatch):
+    fresh = source(tmp_path, AUGMENTED, cache="none")
+    whole = cache_tokens(tmp_path / "whole" / "c.npy", fresh, False, batch=4)
+    write_json(tmp_path / "c.progress.json", {"images": 4})  # a full disk took the partial, not this
+
+    def stop(*values):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(tokens, "_write", stop)  # killed within its first batch
+        cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)
+    assert np.array_equal(cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)["tokens"], whole["tokens"])
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):

@@ -123,6 +123,8 @@ def cache_tokens(path: Path, fresh: FreshTokens, projected: bool, batch: int = 2
     progress = path.with_suffix(".progress.json")
     with resumable_path(path) as partial:
         done = json.loads(progress.read_text())["images"] if partial.is_file() and progress.is_file() else 0
+        if not done:
+            progress.unlink(missing_ok=True)  # of a partial that is gone: it would vouch for the new one's zeros
         cache = _map(partial, shape, row, done)
         step = math.ceil(batch / size) * size
         for start in tqdm(range(done, count, step), desc="saga: token cache", disable=None):
