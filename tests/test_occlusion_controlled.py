@@ -11,6 +11,7 @@ from reanchor.occlusion.image import OBJECT, STRANGER, TARGET, bounding_box
 from reanchor.occlusion.library import Cutout
 from reanchor.occlusion.masking import GREY, SHAPES, block, erase, patches
 from reanchor.occlusion.mixed import cover
+from reanchor.occlusion.ogor import occlude
 from reanchor.occlusion.people import TOLERANCE, Crowd, Pasting, paste_over, silhouette
 
 H, W = 96, 48
@@ -81,6 +82,32 @@ def test_patches_are_scattered_squares_that_stay_as_more_come():
         assert np.count_nonzero(cells) == math.ceil(0.1 * H * W / 36)
         rows = np.flatnonzero(cells.any(1))
         assert len(rows) > 3 and (position == "random" or (rows.min() >= 5 and rows.max() <= 10))
+
+
+def paste(ratio):
+    images, masks, pids, camids = street()
+    return paste_over(images[0], masks[0], 1, 1, crowd(images, masks, pids, camids), ratio, 0)
+
+
+def object_of(low, high):
+    library = [Cutout("a.png", "box", "bottom", np.full((20, 10, 4), 255, np.uint8))]
+    return occlude(street()[0][0], None, library, 0, ratios=(low, high))
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 0.91, 1.2, math.nan])
+@pytest.mark.parametrize(("draw", "name"), [
+    (lambda ratio: erase(street()[0][0], None, ratio, 0), "masking ratio"), (paste, "people ratio"),
+    (lambda ratio: object_of(0.1, ratio), "OGor ratio"), (lambda ratio: object_of(ratio, 0.5), "OGor ratio")])
+def test_a_ratio_out_of_range_is_one_line(draw, name, ratio):
+    with pytest.raises(ReanchorError, match=rf"^{name}: got {ratio:g}; allowed: .* to 0\.9, .*$"):
+        draw(ratio)
+
+
+def test_nothing_is_a_ratio_but_of_an_object():
+    assert erase(street()[0][0], None, 0, 0).area_ratio == paste(0).area_ratio == 0
+    for ratios, said in (((0.0, 0.5), "OGor ratio: got 0; allowed: above 0"), ((0.5, 0.4), "0.5 to 0.4")):
+        with pytest.raises(ReanchorError, match=said):
+            object_of(*ratios)
 
 
 def test_masking_blocks_vary_in_aspect_and_place():

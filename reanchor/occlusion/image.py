@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reanchor.errors import ReanchorError
+
 BACKGROUND, TARGET, OBJECT, STRANGER, UNKNOWN = 0, 1, 2, 3, 255
+
+LARGEST_RATIO = 0.9  # of the image: somebody is to be recognised by the rest
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels; x1 and y1 exclusive
 
@@ -48,3 +52,14 @@ def bounding_box(covered: np.ndarray) -> Box:
     if not rows.size:
         return 0, 0, 0, 0
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def check_ratio(name: str, ratio: float, zero: bool = True) -> None:
+    """Refuse a share of the image that cannot be covered; `zero`: none of it may be.
+
+    Raises:
+        ReanchorError: below 0, above LARGEST_RATIO, not a number, or 0 where something must be covered.
+    """
+    if not 0 <= ratio <= LARGEST_RATIO or (ratio == 0 and not zero):
+        raise ReanchorError(f"{name}: got {ratio:g}; allowed: {'0' if zero else 'above 0'} to {LARGEST_RATIO}, the "
+                            "covered share of the image; give a ratio in that range")

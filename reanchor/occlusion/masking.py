@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.image import OBJECT, Occlusion, bounding_box, visible_mask
+from reanchor.occlusion.image import OBJECT, Occlusion, bounding_box, check_ratio, visible_mask
 
 GREY = 128  # mid-grey: zero once images are normalised by mean 0.5
 ELONGATION = 2.5  # a block's height share is at most so many times its width share, or the reverse
@@ -90,7 +90,11 @@ def erase(image: np.ndarray, person: np.ndarray | None, ratio: float, seed: int,
 
     person [H, W], non-zero on the person, or None when unknown. `shape` is one of SHAPES, `position`
     random, top, middle or bottom.
+
+    Raises:
+        ReanchorError: a ratio outside 0 to 0.9.
     """
+    check_ratio("masking ratio", ratio)
     height, width = image.shape[:2]
     erased = np.zeros((height, width), bool)
     if ratio:

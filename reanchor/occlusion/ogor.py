@@ -19,7 +19,7 @@ from PIL import Image
 
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.image import OBJECT, Box, Occlusion, visible_mask
+from reanchor.occlusion.image import OBJECT, Box, Occlusion, check_ratio, visible_mask
 from reanchor.occlusion.library import Cutout
 
 TRIES = 2000  # of Algorithm 1's loop; with the paper's 15 classes about three are needed
@@ -108,8 +108,13 @@ def occlude(image: np.ndarray, person: np.ndarray | None, library: Sequence[Cuto
     `requested_ratio` of the result is delta (released: the class's), the share of the occluder's box.
 
     Raises:
-        ReanchorError: when no occluder of the library fits the image, or its class is unknown as released.
+        ReanchorError: when no occluder of the library fits the image, or its class is unknown as released; a ratio
+            outside 0 (excluded) to 0.9, or the range turned about.
     """
+    for ratio in ratios:
+        check_ratio("OGor ratio", ratio, zero=False)
+    if ratios[0] > ratios[1]:
+        raise ReanchorError(f"OGor ratios: got {ratios[0]:g} to {ratios[1]:g}; allowed: the lower one first; swap them")
     frame, rng = (image.shape[1], image.shape[0]), generator(seed)
     draw = _released if variant == "ogor-released" else functools.partial(_algorithm_1, variant=variant, ratios=ratios)
     cutout, delta, size, corner = draw(library, frame, rng)

@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.image import STRANGER, Box, Occlusion, bounding_box, visible_mask
+from reanchor.occlusion.image import STRANGER, Box, Occlusion, bounding_box, check_ratio, visible_mask
 
 TOLERANCE = 0.02  # of the image's area
 REACH = (0.18, 0.34)  # where a stranger stops, as a share of the width: off the middle
@@ -217,8 +217,10 @@ def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: in
     nearest stays, and `area_ratio` says what it covers.
 
     Raises:
-        ReanchorError: nobody else to paste, or a place behind a person whose outline is unknown.
+        ReanchorError: a ratio outside 0 to 0.9, nobody else to paste, or a place behind a person whose outline is
+            unknown.
     """
+    check_ratio("people ratio", ratio)
     how = how or Pasting()
     if how.layer == "behind" and person is None:
         raise unknown_outline()
