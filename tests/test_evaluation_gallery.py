@@ -178,6 +178,16 @@ def test_a_study_has_the_conditions_of_its_sides(folders, sides, names):
         assert suites["gallery-masking-0.10"].gallery is suites["both-masking-0.10"].gallery
 
 
+@pytest.mark.parametrize(("reached", "missed"), [
+    ([0.1, 0.12], []), ([0.05, 0.1], ["masking-0.10", "both-masking-0.10"]),
+    ([0.1, 0.125], ["gallery-masking-0.10", "both-masking-0.10"])])
+def test_a_condition_is_off_its_ratio_where_one_of_its_suites_is(folders, reached, missed):
+    root, _, entries = folders
+    told = [entry | {"area_ratio": share} for entry, share in zip(entries, reached, strict=True)]
+    write_json(root / "occluded/suites.json", {"test": told, "sides": "both"})
+    assert [c.name for c in load_study(root / "prepared", root / "occluded").suites if not c.on_ratio] == missed
+
+
 @pytest.mark.parametrize(("change", "message"), [
     (lambda path: pq.write_table(pq.read_table(path).slice(1), path), r"lists \d+ images, images.arrow holds \d+"),
     (lambda path: path.write_bytes(path.read_bytes()[:200]), "no readable table")])

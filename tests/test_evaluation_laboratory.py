@@ -1,8 +1,10 @@
 """Areas under curves, preferences of token weights and what anchors look at, against numbers made by hand."""
 
+import dataclasses
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from evaluation_fakes import AnchoredEmbedder, FakeEmbedder, make_study, person_mask
@@ -15,8 +17,12 @@ from reanchor.embedding.saga import SagaEmbedder
 from reanchor.evaluation.anchors import PARTS, SIXTHS, anchor_parts, body_parts
 from reanchor.evaluation.bootstrap import area
 from reanchor.evaluation.evaluate import evaluate
+from reanchor.evaluation.intervals import ratio_series
 from reanchor.evaluation.outputs import PREFERENCE_BINS, preference
 from reanchor.report import laboratory
+from reanchor.report.build import accuracy_charts
+from reanchor.report.summary import evaluation_summary
+from reanchor.report.table import protocol_line
 from reanchor.saga.build import build_head
 from reanchor.streetfolk import PARTS as RENDERED_PARTS
 
@@ -57,6 +63,28 @@ def test_areas_are_those_of_the_values_and_their_differences_are_paired(evaluate
         assert row["low"] < row["value"] < row["high"]
     other = areas["clip_reid", "people", "mAP"]
     assert difference["high"] - difference["low"] < one["high"] - one["low"] + other["high"] - other["low"]
+
+
+def test_a_suite_that_misses_its_ratio_has_rows_but_is_no_point_of_a_curve(tmp_path):
+    study = make_study()
+    study = dataclasses.replace(study, suites=[
+        dataclasses.replace(c, covered=0.271 if c.name == "people-0.30" else c.ratio and c.ratio + 0.019)
+        for c in study.suites])
+    assert list(ratio_series(study)["people"]) == [0.0, 0.1, 0.5] and len(ratio_series(study)["masking"]) == 4
+    factories = {"clip_reid": lambda: FakeEmbedder("clip_reid", noise=60.0),
+                 "saga": lambda: FakeEmbedder("saga", noise=20.0)}
+    evaluate(Evaluate(bootstrap=50, batch=16), study, factories, tmp_path)
+    rows = pq.read_table(tmp_path / "results.parquet").to_pylist()
+    assert {r["ratio"] for r in rows if r["kind"] == "people"} == {0.1, 0.3, 0.5}
+    told = [json.loads((tmp_path / f"{name}.json").read_text()) for name in ("slopes", "areas", "protocol")]
+    for row in (*told[0], *told[1]["areas"]):
+        assert row["ratios"] == ([0.0, 0.1, 0.5] if row["kind"] == "people" else RATIOS.tolist())
+    assert "people,0.3" not in (tmp_path / "accuracy.csv").read_text()
+    assert told[2]["off_ratio"] == ["people-0.30"]
+    assert "; people-0.30: their mean covered share" in protocol_line(told[2])
+    summary = evaluation_summary(tmp_path)
+    chart = {one["title"]: one["svg"] for one in accuracy_charts(summary, dict.fromkeys(factories, 0))}
+    assert chart["Pasted people"].count("<circle") == 6 < chart["Masking"].count("<circle") == 8
 
 
 def test_preference_is_the_targets_density_over_the_others():

@@ -33,6 +33,14 @@ class Condition:
     rows: np.ndarray  # int64 [Q]
     sha256: str = ""
     gallery: "Overlay | None" = None  # where some of its rows are occluded
+    covered: float | None = None  # mean share of its occluded images that is covered, where it is known
+
+    @property
+    def on_ratio(self) -> bool:
+        """Whether `covered` is `ratio`, within the generator's tolerance: people behind may find no room for it."""
+        from reanchor.occlusion.people import TOLERANCE
+
+        return self.ratio is None or self.covered is None or abs(self.covered - self.ratio) <= TOLERANCE
 
     @property
     def query_set(self) -> str:
@@ -164,14 +172,16 @@ def _on_sides(whole: Condition, opened: dict[str, tuple[dict, "OccludedSet"]], i
         entry, copies = opened["query"]
         found["query"] = Condition(entry["name"], entry.get("series", entry["kind"]), entry.get("ratio"), copies.images,
                                    copies.masks, np.arange(len(copies.rows)), np.asarray(copies.rows, np.int64),
-                                   entry.get("sha256", ""))
+                                   entry.get("sha256", ""), covered=entry.get("area_ratio"))
     if GALLERY in opened:
         entry, copies = opened[GALLERY]
         found[GALLERY] = dataclasses.replace(
             whole, name=entry["name"], kind=entry["series"], ratio=entry.get("ratio"), sha256=entry["sha256"],
-            gallery=Overlay(images, copies))
+            gallery=Overlay(images, copies), covered=entry.get("area_ratio"))
     if len(found) == 2 and BOTH in sides:
         query, gallery = found["query"], found[GALLERY]
+        farther = gallery if query.on_ratio else query
         found[BOTH] = dataclasses.replace(query, name=f"{BOTH}-{query.name}", kind=f"{BOTH}-{query.kind}",
-                                          sha256=f"{query.sha256}+{gallery.sha256}", gallery=gallery.gallery)
+                                          sha256=f"{query.sha256}+{gallery.sha256}", gallery=gallery.gallery,
+                                          covered=farther.covered)
     return list(found.values())

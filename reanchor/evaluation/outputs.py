@@ -1,6 +1,7 @@
 """Files of an evaluation: tables for people and programs, samples for the report."""
 
 import csv
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def write_outputs(out: Path, config: Evaluate, study: Study, measured: dict[str,
     _parquet(out / "token_weights.parquet", pa.concat_tables([TOKEN_SCHEMA.empty_table(), *shares]))
     write_json(out / "token_shares.json", token_summary(measured))
     write_json(out / "protocol.json", protocol(config, study, measured))
-    _csv(out / "accuracy.csv", accuracy_curves(tables.results), ACCURACY_COLUMNS)
+    _csv(out / "accuracy.csv", accuracy_curves(tables.results, off_ratio(study)), ACCURACY_COLUMNS)
     _csv(out / "cmc.csv", _cmc(measured), CMC_COLUMNS)
 
 
@@ -99,8 +100,12 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "
         f"{config.bootstrap} resamples, the same for all methods",
         **_counts(config, study, next(iter(measured.values())).rankings["whole"]),
+        "off_ratio": off_ratio(study),
+        "off_ratio_says": "their mean covered share differs from the ratio by more than the generator's tolerance: "
+        "they have rows of their own and are no points of curves, areas and slopes",
         "suites": [
-            {"name": c.name, "kind": c.kind, "ratio": c.ratio, "queries": len(c.rows), "sha256": c.sha256}
+            {"name": c.name, "kind": c.kind, "ratio": c.ratio, "covered": c.covered, "queries": len(c.rows),
+             "sha256": c.sha256}
             | ({} if c.gallery is None else {"gallery_occluded": len(c.gallery.rows)})
             for c in study.suites
         ],
@@ -151,12 +156,18 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     return dict(zip((f"{q:g}" for q in QUANTILES), np.quantile(values, QUANTILES).tolist(), strict=True))
 
 
-def accuracy_curves(results: list[dict]) -> list[dict]:
-    """mAP against occluded share; whole-body accuracy is the point at ratio 0 of each kind."""
+def off_ratio(study: Study) -> list[str]:
+    """Conditions that cover another share than their name says, and are no points of a curve."""
+    return [condition.name for condition in study.suites if not condition.on_ratio]
+
+
+def accuracy_curves(results: list[dict], left_out: Container[str] = ()) -> list[dict]:
+    """mAP against occluded share; whole-body accuracy is the point at ratio 0 of each kind. Conditions `left_out` are
+    no points."""
     rows = []
     for kind in dict.fromkeys(["masking", "people", *(row["kind"] for row in results if row["ratio"])]):
         for row in results:
-            if row["metric"] == "mAP" and row["kind"] in ("whole", kind):
+            if row["condition"] not in left_out and row["metric"] == "mAP" and row["kind"] in ("whole", kind):
                 rows.append({"method": row["method"], "occlusion": kind, "ratio": row["ratio"],
                              **{name: round(row[key], 4) for name, key in
                                 (("mAP", "value"), ("low", "low"), ("high", "high"))}})

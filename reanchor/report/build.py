@@ -119,7 +119,8 @@ def best_methods(summary: dict) -> dict[tuple[str, str], str]:
 def accuracy_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
     """mAP against the occluded share of the image, one chart per kind of occlusion."""
     charts = []
-    for kind, suites in summary["ratios"].items():
+    for kind, every in summary["ratios"].items():
+        suites = [suite for suite in every if suite[0] not in summary["protocol"].get("off_ratio", ())]
         points = [("whole", 0.0), *suites]
         if suites:
             series = [_accuracy(summary["results"][m], points, m, colours[m]) for m in summary["methods"]]

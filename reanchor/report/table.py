@@ -103,12 +103,14 @@ def protocol_line(protocol: dict) -> str:
     card = protocol["card"] and f" (protocol card {protocol['card']})"
     costs = protocol["camera_rule_costs"] and f" ({protocol['camera_rule_costs']})"
     galleries = f"; {protocol['galleries_says']}" if protocol["galleries"] > 1 else ""
+    off = protocol.get("off_ratio", ())
+    left_out = f"; {', '.join(off)}: {protocol['off_ratio_says']}" if off else ""
     return (
         f"Protocol{card}: {protocol['queries']} queries of {protocol['query_identities']} identities, gallery of "
         f"{protocol['gallery']} ({protocol['distractors']} distractors kept, {protocol['junk_dropped']} junk "
         f"dropped){galleries}; camera rule {protocol['camera_rule']}: {protocol['camera_rule_says']}; "
         f"{protocol['lost_queries_says']}{costs}; distance: {protocol['distance']}; {protocol['selection']}; "
-        f"test-time extras: {protocol['test_time_extras']}; intervals: {protocol['intervals']}."
+        f"test-time extras: {protocol['test_time_extras']}; intervals: {protocol['intervals']}{left_out}."
     )
 
 
