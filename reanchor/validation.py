@@ -12,7 +12,7 @@ import numpy as np
 from reanchor.data import ImageStore, Manifest, validation_rows
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import Labels, rank_features
-from reanchor.occlusion import OccludedSet
+from reanchor.occlusion import open_set
 
 # Whole-body and OGor-occluded validation queries count alike.
 CONDITIONS = ("whole", "ogor")
@@ -37,7 +37,7 @@ class Validation:
         """Read the held-out identities' images and occluded queries.
 
         Raises:
-            ReanchorError: when nothing was held out.
+            ReanchorError: when nothing was held out, or a suite is not the one that was hashed.
         """
         manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
         query, gallery = validation_rows(manifest)
@@ -51,7 +51,7 @@ class Validation:
             if condition == "whole":
                 queries[condition] = store.images[query]
                 continue
-            suite = OccludedSet.open(occluded / "val" / condition)
+            suite = open_set(occluded, "val", condition)
             place = {int(row): number for number, row in enumerate(suite.rows)}
             queries[condition] = suite.images[[place[int(row)] for row in query]]
         return cls(store.images[gallery], labels[gallery], queries,

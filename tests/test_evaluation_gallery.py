@@ -217,3 +217,9 @@ def test_a_suite_that_changed_since_it_was_hashed_is_refused(folders, file):
     with pytest.raises(ReanchorError, match=r"masking-0\.10: its images.* changed.* dvc repro -f occlude") as caught:
         load_study(root / "prepared", root / "occluded")
     assert "\n" not in str(caught.value)
+    other = root / "occluded/test/gallery-masking-0.10/manifest.parquet"
+    table = pq.read_table(other)
+    pq.write_table(table.set_column(13, "seed", pa.array([1] * len(table))), other)
+    write_json(root / "occluded/suites.json", {"test": entries, "sides": "both"})
+    with pytest.raises(ReanchorError, match=r"2 suites have changed .*: masking-0\.10, gallery-masking-0\.10; make"):
+        load_study(root / "prepared", root / "occluded")

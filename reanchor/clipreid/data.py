@@ -14,7 +14,7 @@ from reanchor.config.sections import Finetune
 from reanchor.data import ImageStore, Manifest
 from reanchor.data.augment import normalise, random_crop, random_erase, random_flip
 from reanchor.errors import ReanchorError
-from reanchor.occlusion import OccludedSet
+from reanchor.occlusion import open_set
 
 
 @dataclass
@@ -36,7 +36,7 @@ class TrainingImages:
         """Read the split `train`, and its OGor copies when `occluded` is given.
 
         Raises:
-            ReanchorError: when there are fewer than two training identities.
+            ReanchorError: when there are fewer than two training identities, or the copies have changed.
         """
         manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
         rows = manifest.rows("train")
@@ -52,7 +52,7 @@ class TrainingImages:
                    manifest.viewid[rows].astype(np.int64), interpolation=manifest.interpolation,
                    kind=manifest.metadata.get("kind", ""))
         if occluded is not None and (occluded / "train").is_dir():  # absent when occlude.train_share is 0
-            copies = OccludedSet.open(occluded / "train")
+            copies = open_set(occluded, "train")
             place = {int(row): number for number, row in enumerate(copies.rows)}
             data.occluded = copies.images
             data.occluded_of = np.array([place.get(int(row), -1) for row in rows])

@@ -138,26 +138,19 @@ def _suites(occluded: Path, images: np.ndarray, query_rows: np.ndarray) -> list[
     """The conditions of the sides that `suites.json` names; what stands on one query set follows it at once.
 
     Raises:
-        ReanchorError: no suites, or one that has changed since it was hashed.
+        ReanchorError: no suites, or some that have changed since they were hashed, all in one line.
     """
-    from reanchor.occlusion import OccludedSet
+    from reanchor.occlusion import open_sets, read_suites
 
-    index = occluded / "suites.json"
-    if not index.is_file():
-        raise ReanchorError(
-            f"{index}: no list of occluded suites there; run the occlude stage (dvc repro occlude)"
-        )
-    summary = json.loads(index.read_text())
+    summary = read_suites(occluded)
     entries = {entry["name"]: entry for entry in summary["test"]}
     sides = SIDES[summary.get("sides", "query")]
-    suites: list[Condition] = []
+    judged = [name for name in entries if (GALLERY if name.startswith(f"{GALLERY}-") else "query") in sides]
+    copies, suites = open_sets(occluded, "test", judged), []
+    whole = Condition("whole", "whole", 0.0, images, None, query_rows, query_rows)
     for base in dict.fromkeys(name.removeprefix(f"{GALLERY}-") for name in entries):
-        opened = {}
-        for side, name in (("query", base), (GALLERY, f"{GALLERY}-{base}")):
-            if name in entries and side in sides:
-                copies = OccludedSet.open(occluded / "test" / name, entries[name].get("sha256", ""))
-                opened[side] = entries[name], copies
-        whole = Condition("whole", "whole", 0.0, images, None, query_rows, query_rows)
+        opened = {side: (entries[name], copies[name])
+                  for side, name in (("query", base), (GALLERY, f"{GALLERY}-{base}")) if name in copies}
         suites += _on_sides(whole, opened, images, sides)
     return suites
 

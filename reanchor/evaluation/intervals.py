@@ -132,7 +132,7 @@ def _areas(methods: list[str], study: Study, draws: Draws, values: dict, bootstr
 
 def ratio_series(study: Study) -> dict[str, dict[float, str]]:
     """Kind of occlusion -> {occluded share: condition}, ascending, "whole" at 0 unless it has a suite of its own there;
-    suites that cover another share than theirs (`Condition.on_ratio`) and kinds of fewer than two shares are left out."""
+    suites that cover another share (`Condition.on_ratio`) and kinds of fewer than two shares are left out."""
     found: dict[str, dict[float, str]] = {}
     for condition in sorted((c for c in study.suites if c.ratio is not None and c.on_ratio), key=lambda c: c.ratio):
         found.setdefault(condition.kind, {0.0: "whole"})[condition.ratio] = condition.name

@@ -4,7 +4,6 @@ Shapes: B images, T patch tokens, H rows, W columns.
 """
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from reanchor.gate.generator import OcclusionGenerator
 from reanchor.gate.shared import SharedNetwork
 from reanchor.gate.targets import PLACE, targets, visible_share
 from reanchor.gate.visibility import VisibilityNetwork
-from reanchor.occlusion import OccludedSet
+from reanchor.occlusion import open_set, read_suites
 from reanchor.training.loop import Job
 from reanchor.training.schedule import warmup_then
 
@@ -130,9 +129,8 @@ def auc(above: np.ndarray, below: np.ndarray) -> float:
 def suite_figures(network: Network, spec: ClipSpec, occluded: Path) -> dict[str, float]:
     """AUC on every occluded suite of the validation queries, by "auc_<kind>_<suite>"."""
     figures = {}
-    entries = json.loads((occluded / "suites.json").read_text())["val"]
-    for entry in (one for one in entries if one.get("side", "query") == "query"):
-        suite = OccludedSet.open(occluded / "val" / entry["name"])
+    for entry in (one for one in read_suites(occluded)["val"] if one.get("side", "query") == "query"):
+        suite = open_set(occluded, "val", entry["name"])
         found = visibility_figures(network, spec, suite.images, suite.masks)
         figures |= {f"{name}_{entry['name']}": round(value, 2) for name, value in found.items()}
     return figures

@@ -17,7 +17,7 @@ from reanchor.data.augment import normalise
 from reanchor.evaluation.ranking import Labels
 from reanchor.gate.gates import Gates
 from reanchor.gate.targets import ExactGates
-from reanchor.occlusion import BACKGROUND, OccludedSet
+from reanchor.occlusion import BACKGROUND, open_set
 from reanchor.occlusion.image import visible_mask
 from reanchor.occlusion.plan import suite_name
 from reanchor.validation import CONDITIONS, Validation
@@ -92,7 +92,7 @@ def validation_masks(prepared: Path, occluded: Path, conditions: tuple[str, ...]
         if condition == "whole":
             masks[condition] = whole(query)
             continue
-        suite = OccludedSet.open(occluded / "val" / condition)
+        suite = open_set(occluded, "val", condition)
         place = {int(row): number for number, row in enumerate(suite.rows)}
         masks[condition] = suite.masks[[place[int(row)] for row in query]]
     return masks

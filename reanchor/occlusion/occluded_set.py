@@ -26,6 +26,10 @@ SCHEMA = pa.schema([
 CHUNK = 1024  # records
 
 
+class ChangedError(ReanchorError):
+    """A set is not the one that was hashed."""
+
+
 @dataclass(frozen=True)
 class OccludedSet:
     """Occluded copies [N, ...] of some rows of the prepared manifest.
@@ -61,8 +65,8 @@ class OccludedSet:
                                 f"{len(store.images)}; make the sets again: dvc repro -f occlude")
         found = cls(store.images, store.masks, table["row"].to_numpy(), table)
         if sha256 and (now := found.sha256()) != sha256:
-            raise ReanchorError(f"{folder}: its images, masks or manifest have changed since suites.json was written "
-                                f"(sha256 {now[:12]}, not {sha256[:12]}); make the sets again: dvc repro -f occlude")
+            raise ChangedError(f"{folder}: its images, masks or manifest have changed since suites.json was written "
+                               f"(sha256 {now[:12]}, not {sha256[:12]}); make the sets again: dvc repro -f occlude")
         return found
 
     def sha256(self) -> str:

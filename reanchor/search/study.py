@@ -12,7 +12,7 @@ from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import DISTRACTOR
 from reanchor.evaluation.preprocessing import Preprocessing
 from reanchor.evaluation.ranking import JUNK, Labels
-from reanchor.occlusion import OccludedSet
+from reanchor.occlusion import open_sets, read_suites
 
 
 @dataclass(frozen=True)
@@ -109,17 +109,14 @@ def load_search_study(prepared: Path, occluded: Path) -> SearchStudy:
 
 
 def _suites(occluded: Path, gallery_rows: np.ndarray) -> list[GalleryCondition]:
-    index = occluded / "suites.json"
-    if not index.is_file():
-        raise ReanchorError(f"{index}: no list of occluded suites there; run the occlude stage (dvc repro occlude)")
-    suites = []
-    for entry in json.loads(index.read_text())["test"]:
-        if entry.get("side") == "gallery":
-            one = OccludedSet.open(occluded / "test" / entry["name"], entry.get("sha256", ""))
-            places = np.searchsorted(gallery_rows, one.rows)
-            if not np.array_equal(gallery_rows[np.minimum(places, len(gallery_rows) - 1)], one.rows):
-                raise ReanchorError(f"{occluded / 'test' / entry['name']}: holds images that are not in the gallery "
-                                    "of data/prepared; run the occlude stage again (dvc repro -f occlude)")
-            suites.append(GalleryCondition(entry["name"], entry["kind"], entry.get("ratio"), one.images,
-                                           places.astype(np.int64), entry.get("sha256", "")))
+    entries = [entry for entry in read_suites(occluded)["test"] if entry.get("side") == "gallery"]
+    opened, suites = open_sets(occluded, "test", [entry["name"] for entry in entries]), []
+    for entry in entries:
+        one = opened[entry["name"]]
+        places = np.searchsorted(gallery_rows, one.rows)
+        if not np.array_equal(gallery_rows[np.minimum(places, len(gallery_rows) - 1)], one.rows):
+            raise ReanchorError(f"{occluded / 'test' / entry['name']}: holds images that are not in the gallery "
+                                "of data/prepared; run the occlude stage again (dvc repro -f occlude)")
+        suites.append(GalleryCondition(entry["name"], entry["kind"], entry.get("ratio"), one.images,
+                                       places.astype(np.int64), entry.get("sha256", "")))
     return suites

@@ -14,7 +14,7 @@ from reanchor.data import ImageStore, Manifest
 from reanchor.data.sentences import sentence_queries
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import Labels, rank_distances
-from reanchor.occlusion import OccludedSet
+from reanchor.occlusion import open_set
 from reanchor.text.searcher import Encoded, Searcher
 
 OCCLUDED = "gallery-ogor"  # the gallery with OGor copies in the place of some images
@@ -38,7 +38,7 @@ class TextValidation:
         """Read the held-out images, their captions, and the occluded gallery where one was made.
 
         Raises:
-            ReanchorError: when nothing was held out, or no held-out image has a caption.
+            ReanchorError: when nothing was held out, no held-out image has a caption, or a copy is not as hashed.
         """
         manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
         rows, queries = manifest.rows("val"), sentence_queries(manifest, "val")
@@ -50,7 +50,7 @@ class TextValidation:
                                 "are chosen by them: add captions.json to prepare.root, or choose a dataset with text")
         copies = {}
         if (occluded / "val" / OCCLUDED).is_dir():
-            suite = OccludedSet.open(occluded / "val" / OCCLUDED)
+            suite = open_set(occluded, "val", OCCLUDED)
             copies[OCCLUDED] = np.searchsorted(rows, suite.rows), suite.images
         return cls(store.images[rows], manifest.pid[rows], queries.texts, manifest.pid[queries.rows], copies)
 
