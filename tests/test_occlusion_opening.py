@@ -1,6 +1,7 @@
 """Occluded sets are read through wherever they are opened: to train, to choose and to judge."""
 
 import dataclasses
+import json
 import shutil
 
 import pyarrow as pa
@@ -9,11 +10,12 @@ import pytest
 from occlusion_factory import draw_library, entries, write_prepared
 
 from reanchor.clipreid.data import TrainingImages
-from reanchor.config.sections import Occlude
+from reanchor.config.sections import Gate, Occlude
 from reanchor.data import Manifest
 from reanchor.errors import ReanchorError
 from reanchor.gate import fit
 from reanchor.gate.fit import suite_figures
+from reanchor.gate.generator import OcclusionGenerator
 from reanchor.gate.headroom import validation_masks
 from reanchor.occlusion import make_occluded, open_set, open_sets
 from reanchor.text.validation import TextValidation
@@ -29,6 +31,23 @@ def made(tmp_path_factory):
     config = Occlude(library=str(draw_library(root / "library")), masking_ratios=[0.2], people_ratios=[0.3])
     make_occluded(config, root / "prepared", root / "out", 1)
     return root
+
+
+@pytest.mark.parametrize(("name", "changed", "message"), [
+    ("unseen_classes", {"unseen_classes": []}, r"got \[\], but .*out was made with \['kite', 'post'\]; allowed"),
+    ("variant", {"variant": "ogor-literal"}, "got 'ogor-literal', but .* was made with 'ogor-paper'"),
+    ("library", {"library": "drawn"}, "got 'drawn', but .* was made with '.*library'")])
+def test_a_generator_draws_no_other_occluders_than_the_sets(made, tmp_path, name, changed, message):
+    config = Occlude(library=str(made / "library"), unseen_classes=["post", "kite"], masking_ratios=[0.2],
+                     people_ratios=[], ratio_low=0.2, ratio_high=0.3)
+    make_occluded(config, made / "prepared", tmp_path / "out", 1)
+    suites = json.loads((tmp_path / "out/suites.json").read_text())
+    assert (suites["unseen_classes"], suites["ratio_low"], suites["ratio_high"]) == (["kite", "post"], 0.2, 0.3)
+    stream = OcclusionGenerator.open(Gate(), config, made / "prepared", tmp_path / "out", "train")
+    assert {one.kind for one in stream.library} == {"car", "pedestrian"}
+    with pytest.raises(ReanchorError, match=f"^occlude.{name}: {message}.*$"):
+        OcclusionGenerator.open(Gate(), dataclasses.replace(config, **changed), made / "prepared", tmp_path / "out",
+                                "train")
 
 
 def spoil(folder):

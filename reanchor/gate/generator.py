@@ -14,7 +14,17 @@ from torch import Generator
 from reanchor.clipreid.data import TrainingImages
 from reanchor.config.sections import Gate, Occlude
 from reanchor.data import ImageStore, Manifest
-from reanchor.occlusion import BACKGROUND, STRANGER, Cutout, Occlusion, load_library, masking, ogor, people
+from reanchor.occlusion import (
+    BACKGROUND,
+    STRANGER,
+    Cutout,
+    Occlusion,
+    load_library,
+    masking,
+    ogor,
+    people,
+    require_occluders,
+)
 from reanchor.occlusion.draws import generator as seeded
 from reanchor.occlusion.image import visible_mask
 from reanchor.occlusion.library import parted
@@ -47,8 +57,9 @@ class OcclusionGenerator:
         """From the folders that the stages `prepare` and `occlude` made.
 
         Raises:
-            ReanchorError: a folder is missing, or the library is unusable.
+            ReanchorError: a folder is missing, the library is unusable, or the sets show other occluders.
         """
+        require_occluders(occluded, occlude)
         library = occluded / "library" if occlude.library == "drawn" else Path(occlude.library)
         seen, _ = parted(load_library(library), occlude.unseen_classes)
         return cls(config, occlude, seen, Manifest.read(prepared / "manifest.parquet"),

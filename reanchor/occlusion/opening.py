@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from reanchor.config.sections import Occlude
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.occluded_set import ChangedError, OccludedSet
 
@@ -49,6 +50,23 @@ def open_set(occluded: Path, split: str, name: str = "") -> OccludedSet:
     if split == "train":
         return _open(occluded / "train", read_suites(occluded).get("train", {}))
     return open_sets(occluded, split, [name])[name]
+
+
+def require_occluders(occluded: Path, config: Occlude) -> None:
+    """Refuse settings that would draw other occluders than those the sets were made with: a class that is kept for
+    `ogor-unseen` would be trained on.
+
+    Raises:
+        ReanchorError: the first of library, variant and unseen_classes that differs.
+    """
+    made = read_suites(occluded)
+    for name, given, was in (("library", config.library, made["library"]["source"]),
+                             ("variant", config.variant, made["variant"]),
+                             ("unseen_classes", sorted(config.unseen_classes), made.get("unseen_classes", []))):
+        if given != was:
+            raise ReanchorError(f"occlude.{name}: got {given!r}, but {occluded} was made with {was!r}; allowed: the "
+                                "same, so that nobody trains on occluders kept unseen; set it so (occlusion=... of "
+                                "the same preset), or make the sets again: dvc repro occlude")
 
 
 def _open(folder: Path, entry: dict) -> OccludedSet:

@@ -40,6 +40,8 @@ def make_occluded(config: Occlude, prepared: Path, out: Path, processes: int) ->
         workshop.require_masks(suites)
         summary = _make_sets(suites, workshop, folder, (config, Path(prepared), library), processes)
         summary |= {"seed": config.seed, "variant": config.variant, "sides": config.sides,
+                    "ratio_low": config.ratio_low, "ratio_high": config.ratio_high,
+                    "unseen_classes": sorted(config.unseen_classes),
                     "library": {"source": config.library, "cutouts": len(library),
                                 "classes": len({one.kind for one in library})}}
         write_json(folder / "suites.json", summary)
