@@ -9,14 +9,16 @@ from omegaconf import OmegaConf
 
 from benchmarks.study import judge as judging
 from benchmarks.study import tables
+from benchmarks.study import train as training
 from benchmarks.study.arms import ARMS, title_of
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import Results, print_curve, print_single, print_tables
-from benchmarks.study.train import Place, model_folder, settings, workspace
+from benchmarks.study.train import Place, model_folder, settings, train, workspace
 from reanchor.config import from_mapping
 from reanchor.errors import ReanchorError
 from reanchor.evaluation import embed_rows, rank_features
 from reanchor.evaluation.bootstrap import IdentityBootstrap
+from reanchor.files import write_json
 
 ROOT = judging.Path(__file__).parent.parent
 
@@ -60,21 +62,90 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
         workspace(dataclasses.replace(place, root=tmp_path / "other"), "clip_reid", 2)
 
 
+FILES = ("weights.safetensors", "model.json", "data/prepared/manifest.parquet")
+
+
+def model_files(folder):
+    """Files of a model and of the workspace it is judged in, in one folder; only their hashes are looked at."""
+    for file in FILES:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"one")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A study whose trainings only leave a folder, and tell their names."""
+    root, trained = tmp_path / "root", []
+    model_files(root)
+    model_files(root / "models/backbone")
+    (root / "conf").symlink_to(ROOT / "conf")
+    write_json(root / "data/occluded/suites.json", {"train": {"sha256": "a"}, "val": [], "test": []})
+
+    def leave(name):
+        def training(*given):
+            folder = next(one for one in given[1:] if isinstance(one, judging.Path) and "models" in one.parts)
+            model_files(folder)
+            trained.append(f"{name} {folder.name}")
+            return {}
+        return training
+
+    monkeypatch.setattr(training, "train_prompts", leave("prompts"))
+    monkeypatch.setattr(training, "train_stage2", leave("reid"))
+    monkeypatch.setattr(training, "train_saga", leave("saga"))
+    return Place(tmp_path / "out", root, (), 1), trained
+
+
+def test_a_model_is_reused_by_its_own_settings_and_images_alone(place, capsys):
+    (place, trained), other = place, dataclasses.replace
+    folder = train(place, "saga", 0)
+    assert trained == ["prompts prompts", "reid clip_reid", "saga saga"]
+    assert train(place, "saga", 0) == folder
+    train(other(place, threads=2), "saga", 0)
+    write_json(place.root / "data/occluded/suites.json", {"train": {"sha256": "a"}, "val": [], "test": ["later"]})
+    train(place, "saga", 0)
+    train(other(place, overrides=("saga.views=1",)), "clip_reid", 0)  # which does not read it
+    with pytest.raises(ReanchorError, match=r"--out: .*models/saga was trained with settings\.saga\.views 2, which is"
+                                            r" now 1; allowed: the same; give another --out, or remove that folder$"):
+        train(other(place, overrides=("saga.views=1",)), "saga", 0)
+    with pytest.raises(ReanchorError, match=r"clip_reid was trained with settings\.finetune\.epochs"):
+        train(other(place, overrides=("finetune.epochs=1",)), "saga", 0)  # the encoder below it
+    (folder.parent / "finetune/clip_reid/weights.safetensors").write_bytes(b"two")
+    with pytest.raises(ReanchorError, match=r"saga was trained with inputs\.clip_reid/weights\.safetensors"):
+        train(place, "saga", 0)
+    write_json(place.root / "data/occluded/suites.json", {"train": {"sha256": "b"}, "val": [], "test": []})
+    with pytest.raises(ReanchorError, match=r"clip_reid was trained with inputs\.occluded"):
+        train(place, "clip_reid", 0)
+    (folder.parent / "finetune/clip_reid").rename(folder.with_name("away"))
+    with pytest.raises(ReanchorError, match=r"clip_reid was trained with inputs\.occluded"):
+        train(place, "clip_reid", 0)  # its prompts are still there
+    folder.with_name("away").rename(folder.parent / "finetune/clip_reid")
+    assert len(trained) == 3
+    capsys.readouterr()
+    (folder.parent / "finetune/clip_reid.record.json").unlink()
+    train(place, "clip_reid", 0)
+    assert "taken as it is, nothing tells what it was trained with" in capsys.readouterr().out
+
+
 def test_judging_keeps_every_querys_precision_and_repeats_nothing(tmp_path, monkeypatch):
     study, kept, opened = make_study(), tmp_path / "judged/saga-0.npz", []
+    monkeypatch.setattr(judging, "VARIANTS", {"saga": {"half": "half of it"}})
     monkeypatch.setattr(judging, "open_embedder", lambda *names: opened.append(names) or Variant(
         "saga", noise=30.0, tokens=True, robust=1.0))
-    (tmp_path / "weights.safetensors").write_bytes(b"one")
+    model_files(tmp_path)
     few = dataclasses.replace(study, suites=study.suites[:2])
     judge("saga", tmp_path, kept, few, tmp_path)
     judge("saga", tmp_path, kept, few, tmp_path)
     assert len(opened) == 1
     judge("saga", tmp_path, kept, study, tmp_path)
     assert len(opened) == 2
-    (tmp_path / "weights.safetensors").write_bytes(b"another")  # a model that was trained again
+    for count, file in enumerate(FILES, 3):  # a model trained again, other fusion weights, another gallery
+        (tmp_path / file).write_bytes(b"another")
+        judge("saga", tmp_path, kept, study, tmp_path)
+        judge("saga", tmp_path, kept, study, tmp_path)
+        assert len(opened) == count
+    monkeypatch.setattr(judging, "VARIANTS", {"saga": {"half": "half of it", "later": "a row that came later"}})
     judge("saga", tmp_path, kept, study, tmp_path)
-    judge("saga", tmp_path, kept, study, tmp_path)
-    assert len(opened) == 3
+    assert len(opened) == 6
     with np.load(kept) as arrays:
         assert {key for key in arrays.files if key.startswith("ap/")} == {
             f"ap/{row}/{c.name}" for row in ("saga", "saga:half") for c in study.conditions()}
@@ -123,7 +194,7 @@ def test_tables_say_mean_deviation_lead_and_area(capsys):
 
 def test_the_whole_table_reads_what_was_judged(tmp_path, monkeypatch, capsys):
     study = make_study()
-    (tmp_path / "weights.safetensors").write_bytes(b"one")
+    model_files(tmp_path)
     monkeypatch.setattr(tables, "load_study", lambda prepared, occluded: study)
     for name, robust in (("clip_reid", None), ("saga", 2.0)):
         monkeypatch.setattr(judging, "open_embedder", lambda *names, robust=robust: FakeEmbedder(

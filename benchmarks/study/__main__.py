@@ -18,6 +18,7 @@ from benchmarks.study.arms import ARMS
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import print_tables
 from benchmarks.study.train import Place, model_folder, train
+from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import load_study
 
 
@@ -50,4 +51,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ReanchorError as error:
+        raise SystemExit(str(error)) from None

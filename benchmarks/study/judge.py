@@ -3,13 +3,12 @@
 Shapes: B images, Q queries, T patch tokens, L labels of a pixel.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks.study.arms import ARMS
+from benchmarks.study.arms import ARMS, VARIANTS
 from reanchor.clipreid.model import Encoded
 from reanchor.embedding import load_embedder
 from reanchor.embedding.reid import ReidEmbedder, seen_by
@@ -22,6 +21,7 @@ from reanchor.evaluation.tokens import patch_shares, weight_shares
 from reanchor.files import atomic_path
 from reanchor.saga.features import fuse
 from reanchor.saga.fusion import equal_spreads, spread
+from reanchor.training.checkpoint import inputs
 from reanchor.validation import Validation
 
 TOKEN_BLOCK = 5  # whose mean token is a row
@@ -81,9 +81,11 @@ def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None
     weight and "area/<condition>" [L] of the pixels. Conditions that it holds of the same
     images and model are not judged again.
     """
-    marks = _marks(folder, study)
+    marks = _marks(folder, study, root)
     arrays = _still_true(kept, marks)
-    wanted = [condition for condition in study.conditions() if f"ap/{name}/{condition.name}" not in arrays]
+    rows = [name, *(f"{name}:{variant}" for variant in VARIANTS.get(ARMS[name].kind, ()))]
+    wanted = [condition for condition in study.conditions()
+              if any(f"ap/{row}/{condition.name}" not in arrays for row in rows)]
     if not wanted:
         return
     embedder = open_embedder(name, folder, root)
@@ -96,10 +98,11 @@ def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None
     print(f"{name}: {kept.stem} judged, whole {np.nanmean(arrays[f'ap/{name}/whole']):.1f}", flush=True)
 
 
-def _marks(folder: Path, study: Study) -> dict[str, str]:
-    """Of each condition what its figures depend on: its images, and the model's weights."""
-    weights = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
-    return {condition.name: f"{condition.sha256} {weights}" for condition in study.conditions()}
+def _marks(folder: Path, study: Study, root: Path) -> dict[str, str]:
+    """Of each condition what its figures depend on: its images, all prepared ones, the model and its settings."""
+    common = " ".join(inputs(root / "data/prepared/manifest.parquet", folder / "weights.safetensors",
+                             folder / "model.json"))
+    return {condition.name: f"{condition.sha256} {common}" for condition in study.conditions()}
 
 
 def _still_true(kept: Path, marks: dict[str, str]) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from benchmarks.study.arms import ARMS, Arm
+from benchmarks.study.record import keep, record_of, require_same
 from reanchor.clipreid.prompts import train_prompts
 from reanchor.clipreid.train import train_stage2
 from reanchor.config import Params, from_mapping
@@ -75,14 +76,26 @@ def model_folder(place: Place, name: str, seed: int) -> Path:
 
 
 def train(place: Place, name: str, seed: int) -> Path:
-    """Train an arm, and before it the encoder that it stands on; return its model's folder."""
+    """Train an arm, and before it the encoder that it stands on; return its model's folder.
+
+    Raises:
+        ReanchorError: it was trained already, with other settings or on other images.
+    """
     arm, folder = ARMS[name], model_folder(place, name, seed)
-    if folder.is_dir():
+    if arm.kind == "clip":
         return folder
     work, params = workspace(place, name if arm.kind == "reid" else arm.base, seed), settings(arm, seed, place)
+    parent = None
     if arm.kind != "reid":
-        train(place, "saga" if "gate.source=saga" in arm.settings else arm.base, seed)
-    elif not (work / "models/prompts").is_dir():
+        parent = train(place, "saga" if "gate.source=saga" in arm.settings else arm.base, seed)
+    record = record_of(arm.kind, params, work, parent)
+    prompts = arm.kind == "reid" and (work / "models/prompts").is_dir()  # of a training that was cut short
+    if folder.is_dir() or prompts:
+        require_same(folder, record)
+    if folder.is_dir():
+        return folder
+    keep(folder, record)
+    if arm.kind == "reid" and not prompts:
         train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
     started, curve = time.perf_counter(), Curve()
     run = {"gate": train_gate, "saga": train_saga}.get(arm.kind)
