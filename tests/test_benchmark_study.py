@@ -188,8 +188,12 @@ def test_tables_say_mean_deviation_lead_and_area(capsys):
     assert lines[3] == "| SAGA: learned text anchors | 28.5 (3.5) | +1.0 [+0.0, +2.0] |"
     print_curve(found, ["clip_reid", "saga"], "clip_reid", [0, 1], "people", {0.0: "whole", 0.2: "people-0.20"})
     text = capsys.readouterr().out
-    assert "| SAGA: learned text anchors | 28.5 | 7.0 | 17.8 (2.5) |" in text
-    assert "| SAGA: learned text anchors | +1.0 [+0.0, +2.0] | +6.0 [+4.0, +8.0] | +3.5 [+3.0, +4.0] |" in text
+    assert "| SAGA: learned text anchors | 28.5 (3.5) | 7.0 (1.4) | 17.8 (2.5) |" in text
+    assert ("| SAGA: learned text anchors | +1.0 [+0.0, +2.0] | +6.0 [+4.0, +8.0] | +3.5 [+3.0, +4.0] | "
+            "+2.50 [+1.00, +4.00] |") in text
+    assert "people: minus clip_reid; slope: of the lead, in points per 10 % of covered share" in text
+    print_curve(found, ["saga"], "clip_reid", [0], "people", {0.0: "whole", 0.2: "people-0.20"})
+    assert "| SAGA: learned text anchors | 26.0 | 6.0 | 16.0 |" in capsys.readouterr().out  # one seed has no deviation
 
 
 def test_the_whole_table_reads_what_was_judged(tmp_path, monkeypatch, capsys):

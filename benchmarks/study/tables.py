@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.study.arms import title_of
-from reanchor.evaluation.bootstrap import IdentityBootstrap, area
+from reanchor.evaluation.bootstrap import IdentityBootstrap, area, slope
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.evaluation.intervals import ratio_series
 from reanchor.evaluation.tokens import LABELS
@@ -82,20 +82,21 @@ def print_single(results: Results, rows: list[str], against: str, seeds: list[in
 
 def print_curve(results: Results, rows: list[str], against: str, seeds: list[int], kind: str, series: dict[float, str]
                 ) -> None:
-    """mAP by ratio with the area under the curve, then the leads."""
+    """mAP by ratio with the area under the curve, then the leads, the area's and their slope."""
     x, names = np.array(list(series)), list(series.values())
     print(f"\n{kind}: mAP by covered share; area: mean over the shares, by trapezoids\n")
     _header([*(f"{ratio:g}" for ratio in x), "area"])
     for row in rows:
         found = results.accuracy(row, names, seeds)
-        print(f"| {title_of(row)} | {' | '.join(f'{v:.1f}' for v in found.mean(0))} | {_spread(area(x, found))} |")
-    print(f"\n{kind}: minus {against}\n")
-    _header([*(f"{ratio:g}" for ratio in x), "area"])
+        print(f"| {title_of(row)} | {' | '.join(map(_spread, found.T))} | {_spread(area(x, found))} |")
+    print(f"\n{kind}: minus {against}; slope: of the lead, in points per 10 % of covered share\n")
+    _header([*(f"{ratio:g}" for ratio in x), "area", "slope"])
     for row in (row for row in rows if row != against):
         lead, draws = results.lead(row, against, names, seeds)
         cells = [_apart(row, against, one, draw, results) for one, draw in zip(lead, draws.T, strict=True)]
         print(f"| {title_of(row)} | {' | '.join(cells)} | "
-              f"{_apart(row, against, area(x, lead), area(x, draws), results)} |")
+              f"{_apart(row, against, area(x, lead), area(x, draws), results)} | "
+              f"{_apart(row, against, slope(x, lead), slope(x, draws), results, 2)} |")
 
 
 def print_weights(results: Results, rows: list[str], seeds: list[int], kinds: dict[str, str]) -> None:
@@ -127,8 +128,8 @@ def _spread(values: np.ndarray, digits: int = 1) -> str:
     return f"{values.mean():.{digits}f}{deviation}"
 
 
-def _apart(row: str, against: str, lead: float, draws: np.ndarray, results: Results) -> str:
+def _apart(row: str, against: str, lead: float, draws: np.ndarray, results: Results, digits: int = 1) -> str:
     if row == against:
         return ""
     low, high = results.bootstrap.interval(draws)
-    return f"{lead:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{lead:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
