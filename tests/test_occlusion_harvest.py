@@ -11,6 +11,8 @@ from torchvision.models import detection
 
 from reanchor.cli import main
 from reanchor.errors import ReanchorError
+from reanchor.occlusion import harvest
+from reanchor.occlusion.build import write_cutouts
 from reanchor.occlusion.harvest import CLASSES, Harvest, cut_objects, harvest_library, load_detector
 from reanchor.occlusion.library import PLACEMENT, load_library
 
@@ -79,6 +81,20 @@ def test_the_surest_of_all_photographs_become_a_library(tmp_path):
     assert [(one.kind, one.pixels.shape, one.pixels[0, 0].tolist()) for one in load_library(tmp_path / "out")] == [
         ("bench", (40, 50, 4), [40, 40, 40, 255]), ("car", (40, 50, 4), [80, 80, 80, 255]),
         ("car", (40, 50, 4), [120, 120, 120, 255])]
+
+
+def test_crops_are_shrunk_when_they_are_found_not_when_they_are_written(tmp_path, monkeypatch):
+    rng, said, kept = np.random.default_rng(0), found((CAR, 0.9, (10, 10, 60, 90)), (BENCH, 0.9, (5, 5, 50, 95))), []
+    pixels = rng.integers(0, 256, (H, W, 3), np.uint8)
+    pixels[0, 0] = 40
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "photos/a.png")
+    monkeypatch.setattr(harvest, "write_cutouts",
+                        lambda out, cutouts, size: kept.extend(cutouts) or write_cutouts(out, cutouts, size))
+    index = harvest_library(tmp_path / "photos", tmp_path / "out", Detector({40: said}), Harvest(), 32)
+    assert [one.pixels.shape for one in kept] == [(32, 16, 4), (32, 20, 4)]
+    whole = sorted((one for _, one in cut_objects("a.png", pixels, said, 0.8)), key=lambda one: one.kind)
+    assert index == write_cutouts(tmp_path / "other", whole, 32)
 
 
 def test_nothing_found_leaves_nothing(tmp_path):

@@ -67,7 +67,7 @@ def write_cutouts(out: Path, cutouts: Iterable[Cutout], size: int = SIZE) -> lis
     with atomic_directory(Path(out)) as folder:
         for cutout in cutouts:
             counts[cutout.kind] = counts.get(cutout.kind, 0) + 1
-            picture = _shrunk(Image.fromarray(cutout.pixels), size)
+            picture = shrunk(Image.fromarray(cutout.pixels), size)
             name = f"{cutout.kind}{counts[cutout.kind]}.png"
             ImageOps.expand(picture, 1, (0, 0, 0, 0)).save(folder / name)  # a margin: nobody looks for a background
             tiles.append(_tile(picture))
@@ -78,7 +78,7 @@ def write_cutouts(out: Path, cutouts: Iterable[Cutout], size: int = SIZE) -> lis
     return index
 
 
-def _shrunk(picture: Image.Image, size: int) -> Image.Image:
+def shrunk(picture: Image.Image, size: int) -> Image.Image:
     """The picture with its longer side at most `size`; alpha weighs the colours, so that no background returns."""
     if max(picture.size) <= size:
         return picture
@@ -89,7 +89,7 @@ def _shrunk(picture: Image.Image, size: int) -> Image.Image:
 
 def _tile(picture: Image.Image) -> np.ndarray:
     tile = Image.new("RGB", (TILE, TILE), GROUND)
-    small = _shrunk(picture, TILE - 4)
+    small = shrunk(picture, TILE - 4)
     tile.paste(small, ((TILE - small.width) // 2, (TILE - small.height) // 2), small)
     return np.asarray(tile)
 

@@ -5,6 +5,7 @@ The weights are a file of the user's, torchvision's `maskrcnn_resnet50_fpn` or i
 downloaded.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from reanchor.clip.load import read_state
 from reanchor.errors import ReanchorError
-from reanchor.occlusion.build import SIZE, check_folders, write_cutouts
+from reanchor.occlusion.build import SIZE, check_folders, shrunk, write_cutouts
 from reanchor.occlusion.library import FORMATS, MAX_PIXELS, PICTURES, PLACEMENT, Cutout
 
 # COCO's category ids, as torchvision counts them, of the paper's classes; cards, kerb stones and posts COCO lacks.
@@ -86,7 +87,9 @@ def harvest_library(photos: Path, out: Path, detector: nn.Module, wanted: Harves
     for path in tqdm(paths, desc="harvest", unit="photograph", disable=None):
         for score, cutout in _objects(path, detector, wanted.score):
             own = found.setdefault(cutout.kind, [])
-            own.append((score, cutout))
+            # Now, not when they are written: hundreds of full-size crops do not fit into memory.
+            small = np.array(shrunk(Image.fromarray(cutout.pixels), size))
+            own.append((score, dataclasses.replace(cutout, pixels=small)))
             own.sort(key=lambda one: (-one[0], one[1].name))  # by name: whatever order files come in
             del own[wanted.per_class:]
     if not found:
