@@ -65,6 +65,11 @@ def copies_of(rows, height=4, width=2):
     return OccludedSet(images, np.zeros((len(rows), height, width), np.uint8), rows, pa.table({"row": rows}))
 
 
+def none_of(height):
+    images = np.zeros((0, height, 2, 3), np.uint8)
+    return OccludedSet(images, images[..., 0], np.zeros(0, np.int64), pa.table({"row": np.zeros(0, np.int64)}))
+
+
 def test_overlay_replaces_its_rows_and_no_other():
     images = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 2, 3), np.uint8)
     images.flags.writeable = False
@@ -81,8 +86,10 @@ def test_overlay_replaces_its_rows_and_no_other():
     assert overlay[1].min() == 101 and images[2].min() == 2
 
 
-@pytest.mark.parametrize("copies", [copies_of([6]), copies_of([1], height=5)], ids=["row", "size"])
+@pytest.mark.parametrize("copies", [copies_of([6]), copies_of([1], height=5), none_of(5)],
+                         ids=["row", "size", "none"])
 def test_overlay_refuses_copies_of_other_images(copies):
     with pytest.raises(ReanchorError, match=r"do not fit data/prepared's .*dvc repro occlude") as caught:
         Overlay(np.zeros((6, 4, 2, 3), np.uint8), copies)
     assert "\n" not in str(caught.value)
+    assert len(Overlay(np.zeros((6, 4, 2, 3), np.uint8), none_of(4)).rows) == 0

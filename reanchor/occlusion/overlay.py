@@ -18,8 +18,9 @@ class Overlay:
     """
 
     def __init__(self, images: np.ndarray, copies: OccludedSet):
-        if copies.images.shape[1:] != images.shape[1:] or (len(copies.rows) and copies.rows.max() >= len(images)):
-            raise ReanchorError(f"data/occluded: copies {copies.images.shape} of rows up to {copies.rows.max()} do not "
+        last = int(copies.rows.max(initial=-1))
+        if copies.images.shape[1:] != images.shape[1:] or last >= len(images):
+            raise ReanchorError(f"data/occluded: copies {copies.images.shape} of rows up to {last} do not "
                                 f"fit data/prepared's images {images.shape}; run the occlude stage again (dvc repro "
                                 "occlude)")
         self.images, self.copies = images, copies
