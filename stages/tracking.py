@@ -222,6 +222,8 @@ def parents_of(model: str, params: Params) -> tuple[str, ...]:
     """Folders of the weights that a model starts from; the gate's depend on its settings."""
     if model != "gate":
         return PARENTS.get(model, ())
+    if params.gate.source == "saga":
+        return ("models/saga",)  # which holds a backbone of its own
     if params.gate.trained:
         return PARENTS[params.gate.model]
     return "models/backbone", f"models/finetune/{params.gate.model}"

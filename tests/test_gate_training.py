@@ -3,11 +3,13 @@
 import csv
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from golden_files import tiny_clip
 from safetensors.torch import load_file
 from torch import Generator
@@ -265,6 +267,13 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
     ({"gate": {"train": True, "network_blocks": 7}}, ["gate.network_blocks", "7", "at most 6"]),
     ({"gate": {"shared_blocks": [4, 2]}}, ["gate.shared_blocks", "[4, 2]", "ascending"]),
     ({"gate": {"train": True, "source": "shared", "shared_blocks": [7]}}, ["gate.shared_blocks", "[7]", "1 to 6"]),
+    ({"gate": {"train": True, "source": "saga"}, "saga": {"domain": "cam"}},
+     ["saga.domain: got 'cam' with gate.source 'saga'", "mlp or none"]),
+    ({"evaluate": {"saga_features": ["orthogonal"]}, "saga": {"feature_width": 32}},
+     ["saga.feature_width: got 32", "allowed: 0 or "]),
+    ({"evaluate": {"saga_features": ["orthogonal"]}, "saga": {"feature_width": 512},
+      "backbone": {"source": "open_clip", "model": "ViT-B-16", "tag": "openai"}},
+     ["saga.feature_width: got 512", "allowed: 0 or 768"]),
     ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
     ({"gate": {"train": True, "model": "baseline"}, "finetune": {"baseline": {"train": False, "i2tce": 0}},
       "evaluate": {"methods": ["gated"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),
@@ -277,6 +286,13 @@ def test_settings_of_the_gate_that_cannot_be(settings, parts):
     with pytest.raises(ReanchorError) as caught:
         from_mapping(settings, source="params.yaml")
     assert all(part in str(caught.value) for part in parts) and "\n" not in str(caught.value), caught.value
+
+
+def test_the_stage_depends_on_each_setting_that_its_generator_reads():
+    repository = Path(__file__).parent.parent
+    read = set(re.findall(r"\bocclude\.(\w+)", (repository / "reanchor/gate/generator.py").read_text()))
+    listed = yaml.safe_load((repository / "dvc.yaml").read_text())["stages"]["gate"]["params"]
+    assert {"people_size", "variant"} <= read <= {key.removeprefix("occlude.") for key in listed}
 
 
 def test_both_options_compose(root):
@@ -296,7 +312,9 @@ def test_the_run_names_the_weights_the_gate_stands_on():
     assert parents_of("gate", params()) == ("models/backbone", "models/finetune/baseline")
     assert parents_of("gate", params(trained=True)) == ("models/backbone",)
     texts = Params()
-    texts.gate.trained = True
+    texts.gate.source = "saga"
+    assert parents_of("gate", texts) == ("models/saga",)  # which holds a backbone of its own
+    texts.gate.source, texts.gate.trained = "network", True
     assert parents_of("gate", texts) == parents_of("clip_reid", texts) == ("models/backbone", "models/prompts")
 
 

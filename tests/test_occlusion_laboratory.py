@@ -192,6 +192,11 @@ def test_behind_without_masks_and_a_missing_folder_are_refused(workspace, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+def test_one_ratio_is_a_range(workspace):
+    config = preset(workspace, "occlude.ratio_low=0.3", "occlude.ratio_high=0.3")
+    assert (config.ratio_low, config.ratio_high) == (0.3, 0.3)
+
+
 @pytest.mark.parametrize(("override", "message"), [
     ("occlude.masking_ratios=[1.2]", "allowed: at least 0.0 and at most 0.9"),
     ("occlude.people_ratios=[-0.1]", "allowed: at least 0.0 and at most 0.9"),

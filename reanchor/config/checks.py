@@ -8,6 +8,8 @@ from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
 _OPEN_CLIP_BLOCKS = {"ViT-B": 12, "ViT-L": 24, "ViT-H": 32}  # by the model name's beginning
+_OPEN_CLIP_WIDTHS = {"ViT-B": 768, "ViT-L": 1024, "ViT-H": 1280}
+_GATING_DOMAINS = ("mlp", "none")  # domain anchors that are made of patch tokens alone
 
 
 def check_together(params: Params, source: str) -> None:
@@ -22,10 +24,20 @@ def vision_blocks(params: Params) -> int | None:
     backbone = params.backbone
     if backbone.source in ("pretrain", "shipped"):  # shipped weights were made by the same recipe
         return backbone.pretrain.vision_layers
-    for beginning, blocks in _OPEN_CLIP_BLOCKS.items():
-        if backbone.source == "open_clip" and backbone.model.startswith(beginning):
-            return blocks
-    return None
+    return _of_open_clip(params, _OPEN_CLIP_BLOCKS)
+
+
+def token_width(params: Params) -> int | None:
+    """Width of the configured backbone's tokens; None where only its file can tell."""
+    if params.backbone.source in ("pretrain", "shipped"):
+        return params.backbone.pretrain.vision_width
+    return _of_open_clip(params, _OPEN_CLIP_WIDTHS)
+
+
+def _of_open_clip(params: Params, known: dict[str, int]) -> int | None:
+    if params.backbone.source != "open_clip":
+        return None
+    return next((value for beginning, value in known.items() if params.backbone.model.startswith(beginning)), None)
 
 
 def _data(params: Params) -> Iterator[str]:
@@ -35,8 +47,8 @@ def _data(params: Params) -> Iterator[str]:
     if not params.render.enabled and prepare.root == STREETFOLK_ROOT:
         yield (f"prepare.root: got {prepare.root!r} while render.enabled is false, so nothing fills that "
                "folder; set render.enabled=true or name your own dataset's folder")
-    if occlude.ratio_low >= occlude.ratio_high:
-        yield (f"occlude.ratio_low: got {occlude.ratio_low}; allowed: less than occlude.ratio_high, "
+    if occlude.ratio_low > occlude.ratio_high:
+        yield (f"occlude.ratio_low: got {occlude.ratio_low}; allowed: at most occlude.ratio_high, "
                f"which is {occlude.ratio_high}")
     for name in ("masking_ratios", "people_ratios", "mixed_ratios"):
         ratios = getattr(occlude, name)
@@ -188,6 +200,9 @@ def _gate(params: Params) -> Iterator[str]:
         yield (f"gate.source: got 'saga' with gate.trained {str(gate.trained).lower()}, gate.model {gate.model!r} and "
                f"saga.train {str(params.saga.train).lower()}; allowed: false, 'clip_reid' and true, since SAGA's "
                "anchors are trained on CLIP-ReID's finished tokens")
+    if gate.train and gate.source == "saga" and params.saga.domain not in _GATING_DOMAINS:
+        yield (f"saga.domain: got {params.saga.domain!r} with gate.source 'saga'; allowed: "
+               f"{' or '.join(_GATING_DOMAINS)}, whose anchors are made of patch tokens alone")
     if gate.warmup_epochs > gate.epochs:
         yield f"gate.warmup_epochs: got {gate.warmup_epochs}; allowed: at most gate.epochs, which is {gate.epochs}"
     if gate.train and not gate.trained and not getattr(params.finetune, gate.model).train:
@@ -204,6 +219,11 @@ def _evaluation(params: Params) -> Iterator[str]:
     for method in (method for method in methods if method in needed and not needed[method].train):
         yield f"evaluate.methods: got {method!r} although its training is switched off; allowed: methods whose " \
               "`train` is true (choose a group option: method=saga, gate, clip_reid or baseline)"
+    saga, width = params.saga, token_width(params)
+    if saga.train and "orthogonal" in params.evaluate.saga_features and saga.feature_width and width and (
+            saga.feature_width != width):
+        yield (f"saga.feature_width: got {saga.feature_width} with 'orthogonal' in evaluate.saga_features; allowed: 0 "
+               f"or {width}, the width of [CLS], which it is made orthogonal to")
     if params.finetune.clip_reid.train and not params.prompts.train:
         yield "prompts.train: got false; allowed: true, since finetune.clip_reid.train is true"
     if params.saga.train and not params.finetune.clip_reid.train:
