@@ -1,12 +1,21 @@
 """SAGA's two phases: which epoch is kept, and how its figures are counted."""
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from golden_files import tiny_clip
+from recorders import Rows
+from saga_fakes import PLAIN, reid_model, training_images
 
-from reanchor.config.sections import Params
+from reanchor.clip.tokenizer import BytePairTokenizer
+from reanchor.config.sections import Params, Saga
 from reanchor.saga import run
-from reanchor.training.loop import Outcome
+from reanchor.saga.build import build_head
+from reanchor.saga.tokens import open_tokens
+from reanchor.training.loop import Outcome, Trainer
 
 
 class Head(torch.nn.Linear):
@@ -47,3 +56,40 @@ def test_the_better_epoch_of_both_phases_is_kept(tmp_path, monkeypatch, first, s
     assert head.weight.item() == weight
     assert (outcome.best_epoch, outcome.best_score, outcome.steps) == (epoch, score, 30)
     assert logged == [(4, 4, 1), (14, 14, 1 + params.saga.epochs_a)]
+
+
+@pytest.mark.parametrize("classifiers", [1, 2])
+def test_one_classifier_begins_3b_anew_and_two_go_on(tmp_path, monkeypatch, classifiers):
+    config = Saga(cache="none", token_blocks=[2], text_anchors=4, identities=2, images=2, epochs_a=2, epochs_b=1,
+                  views=1, draw_block=4, refine_layers=1, warmup_epochs=0, classifiers=classifiers, seed=3)
+    text, scores, states = tiny_clip().text_encoder(), itertools.count(1.0), {}
+    head = build_head(config, reid_model(), 3, text, BytePairTokenizer())
+
+    class Watched(Trainer):
+        """The trainer, and the head as each phase finds and leaves it."""
+
+        def __init__(self, job, *more):
+            self.name = job.name
+            states[f"{self.name} before"] = {name: value.clone() for name, value in head.state_dict().items()}
+            super().__init__(job, *more)
+
+        def run(self):
+            outcome = super().run()
+            states[f"{self.name} after"] = {name: value.clone() for name, value in head.state_dict().items()}
+            return outcome
+
+    monkeypatch.setattr(run, "Trainer", Watched)
+    tokens = open_tokens(tmp_path / "c.npy", reid_model(), training_images(), PLAIN, config, tiny_clip().spec)
+    watch = SimpleNamespace(score=lambda: {"score": next(scores)})
+    params = Params(saga=config)
+    run._phases(params, head, text, tokens, training_images(), "mark", tmp_path, watch, Rows())
+    left, found = states["saga 3a after"], states["saga 3b before"]
+    anew = {name for name, value in found.items() if not torch.equal(value, left[name])}
+    statistics = {"neck.running_mean", "neck.running_var", "neck.num_batches_tracked"}
+    assert left["neck.num_batches_tracked"] > 0 and left["neck.running_mean"].abs().sum() > 0
+    assert anew == ({"classifiers.0.weight", *statistics} if classifiers == 1 else set())
+    if classifiers == 1:
+        drawn = torch.empty(left["classifiers.0.weight"].shape).normal_(
+            0, 0.001, generator=torch.Generator().manual_seed(4))  # saga.seed + 1
+        assert torch.equal(found["classifiers.0.weight"], drawn)
+        assert [found[name].unique().tolist() for name in sorted(statistics)] == [[0], [0.0], [1.0]]
