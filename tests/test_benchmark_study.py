@@ -4,8 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from evaluation_fakes import FakeEmbedder, make_study
+from golden_files import tiny_clip
 from omegaconf import OmegaConf
+from saga_fakes import pixels, reid_model
+from torch.testing import assert_close
 
 from benchmarks.study import judge as judging
 from benchmarks.study import tables
@@ -14,11 +18,13 @@ from benchmarks.study.arms import ARMS, title_of
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import Results, print_curve, print_single, print_tables
 from benchmarks.study.train import Place, model_folder, settings, train, workspace
+from reanchor.clipreid.store import read_reid
 from reanchor.config import from_mapping
 from reanchor.errors import ReanchorError
 from reanchor.evaluation import embed_rows, rank_features
 from reanchor.evaluation.bootstrap import IdentityBootstrap
-from reanchor.files import write_json
+from reanchor.files import atomic_directory, write_json
+from reanchor.gate.store import gate_model, ones_gates, save_gated
 
 ROOT = judging.Path(__file__).parent.parent
 
@@ -43,7 +49,7 @@ def test_every_arms_settings_are_allowed(name):
     changed = OmegaConf.merge(default, OmegaConf.from_dotlist(list(ARMS[name].settings)))
     assert (from_mapping(OmegaConf.to_container(changed)) != from_mapping(OmegaConf.to_container(default))) == bool(
         ARMS[name].settings)
-    assert ARMS[ARMS[name].base].kind == "reid"
+    assert ARMS[ARMS[name].base].kind == "reid" or ARMS[name].base == "control"
 
 
 def test_arms_stand_on_the_encoder_they_name(tmp_path):
@@ -60,6 +66,32 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
         assert (made / "models/backbone").resolve() == tmp_path / "models/backbone"
     with pytest.raises(ReanchorError, match=r"--out: .* leads to .* an --out of its own"):
         workspace(dataclasses.replace(place, root=tmp_path / "other"), "clip_reid", 2)
+
+
+def test_saga_stands_on_the_controls_encoder(place, monkeypatch):
+    (place, trained), laid = place, []
+    monkeypatch.setattr(training, "train_gate", lambda params, work, folder, curve: model_files(folder) or {})
+    monkeypatch.setattr(training, "lay_out", lambda control, folder: laid.append((control, folder)))
+    folder = train(place, "saga_control", 1)
+    assert folder == place.out / "seed-1-control/models/saga_control" and trained[-1] == "saga saga_control"
+    assert laid == [(place.out / "seed-1-clip_reid/models/control", folder.parent / "finetune/clip_reid")]
+    (laid[0][0] / "weights.safetensors").write_bytes(b"two")
+    with pytest.raises(ReanchorError, match=r"saga_control was trained with inputs\.control/weights\.safetensors"):
+        train(place, "saga_control", 1)
+
+
+def test_the_controls_encoder_is_laid_out_as_it_was_trained(tmp_path):
+    clip, model = tiny_clip(), reid_model()
+    gated = gate_model(reid_model(), ones_gates(model.encoder), 1e-6, 0)
+    with atomic_directory(tmp_path / "control") as folder:
+        save_gated(gated, clip.spec, folder)
+    training.lay_out(tmp_path / "control", tmp_path / "clip_reid")
+    laid, spec, name = read_reid(tmp_path / "clip_reid")
+    assert (spec, name) == (clip.spec, "clip_reid") and laid.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(value, laid.state_dict()[key]) for key, value in model.state_dict().items())
+    sides = torch.tensor([0, 1] * 3)
+    assert_close(laid.eval().encode(pixels(), sides).projected, gated.encode(pixels(), sides).projected,
+                 atol=1e-4, rtol=1e-4)
 
 
 FILES = ("weights.safetensors", "model.json", "data/prepared/manifest.parquet")

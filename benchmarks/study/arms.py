@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Arm:
     """One training.
 
-    kind: "clip" (nothing is trained), "reid" (stages 1 and 2), "gate" or "saga" (on the "reid" arm `base`).
+    kind: "clip" (nothing is trained), "reid" (stages 1 and 2), "gate" or "saga" (on the "reid" arm `base`, or on the
+        encoder of the "gate" arm `control`).
     settings: what differs from the default composition.
     """
 
@@ -50,6 +51,8 @@ ARMS = {
     "saga_48": _saga("48 text anchors", "saga.text_anchors=48"),
     "saga_block_4": _saga("tokens of block 4", "saga.token_blocks=[4]"),
     "saga_block_6": _saga("tokens of block 6", "saga.token_blocks=[6]"),
+    # its encoder has seen the gate's occlusions; the head itself reads OGor copies, as that of `saga`
+    "saga_control": _saga("SAGA on the encoder trained on the gate's occlusions", base="control"),
     "saga_no_token": _saga("SAGA on the encoder without token loss", base="no_token"),
 }
 # Rows of the tables: an arm's feature; what stands behind the colon is a variant of the same pass.

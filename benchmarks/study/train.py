@@ -9,10 +9,12 @@ from omegaconf import OmegaConf
 from benchmarks.study.arms import ARMS, Arm
 from benchmarks.study.record import keep, record_of, require_same
 from reanchor.clipreid.prompts import train_prompts
+from reanchor.clipreid.store import save_reid
 from reanchor.clipreid.train import train_stage2
 from reanchor.config import Params, from_mapping
 from reanchor.errors import ReanchorError
-from reanchor.files import write_json
+from reanchor.files import atomic_directory, write_json
+from reanchor.gate.store import read_gated
 from reanchor.gate.train import train_gate
 from reanchor.saga.run import train_saga
 from stages.compose import composition
@@ -75,6 +77,15 @@ def model_folder(place: Place, name: str, seed: int) -> Path:
     return models / ("finetune/clip_reid" if arm.kind == "reid" else name)
 
 
+def lay_out(control: Path, folder: Path) -> None:
+    """Write the encoder of the arm `control`, without its replay at one weight for every token, which changes nothing,
+    as the fine-tuned model that stage 3 reads."""
+    model, spec = read_gated(control)
+    model.encoder = model.encoder.plain
+    with atomic_directory(folder) as made:
+        save_reid(model, spec, "clip_reid", made)
+
+
 def train(place: Place, name: str, seed: int) -> Path:
     """Train an arm, and before it the encoder that it stands on; return its model's folder.
 
@@ -95,6 +106,8 @@ def train(place: Place, name: str, seed: int) -> Path:
     if folder.is_dir():
         return folder
     keep(folder, record)
+    if ARMS[arm.base].kind == "gate":
+        lay_out(parent, work / "models/finetune/clip_reid")
     if arm.kind == "reid" and not prompts:
         train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
     started, curve = time.perf_counter(), Curve()
