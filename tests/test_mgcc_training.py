@@ -196,3 +196,9 @@ def test_the_paper_recipe_and_every_documented_command_compose():
     assert dataclasses.replace(recipe, train=False, precision="fp32") == Config()
     paper = (recipe.lr, recipe.lr_rest, recipe.batch, recipe.epochs, recipe.schedule, recipe.reduction)
     assert paper == (1e-5, 1e-4, 128, 60, "cosine", "sum")
+
+
+@pytest.mark.parametrize("occlusion", ["text_paper", "text_released"])
+def test_baselines_train_on_the_images_that_mgcc_trains_on(occlusion):
+    params = settings("method=text", "train=mgcc_vit_b32", f"occlusion={occlusion}", "profile=full")
+    assert params.tbps.occluded == params.mgcc.occluded == 1.0
