@@ -13,7 +13,7 @@ import torch
 from omegaconf import OmegaConf
 from recorders import Rows
 from safetensors.torch import load_file
-from text_factory import make_street, settings, small_clip
+from text_factory import described, make_street, settings, small_clip
 
 from reanchor.config import from_mapping
 from reanchor.data import Manifest
@@ -273,6 +273,10 @@ def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_pa
         tmp_path / "data/prepared/manifest.parquet")
     skipped = stage.body(stage_run(tmp_path, settings()))
     assert skipped == {"skipped": "no image of the dataset has a caption"}
+    for splits, images in ((["query"], "training"), (["train"], "held-out")):
+        described(manifest, splits).write(tmp_path / "data/prepared/manifest.parquet")
+        reason = stage.body(stage_run(tmp_path, settings()))["skipped"]
+        assert re.fullmatch(rf"none of \d+ {images} images has a caption", reason)
     figures = stage.body(stage_run(street, settings(*TWO_STEPS)))
     assert figures["pairs"] == 86 and figures["cut_sentences"] == 0
     assert (street / "models/tbps/tbps_clip/weights.safetensors").is_file()
