@@ -41,8 +41,10 @@ TABLES = {
         **{name: ("mgcc", [f"mgcc.model.granularities=[{','.join(name.split(' + '))}]"]) for name in (
             "image_text", "patch_word", "patch_text", "image_word", "image_text + patch_word",
             "patch_text + image_word")}, "MGCC": MGCC}),
-    "selection": ("MGCC", {  # Table 4: (rho_i, rho_t)
+    "selection": ("MGCC", {  # Table 4: (rho_i, rho_t); "MGCC" has (.3, .4), .4, .5 are those of Table 5 and the text
         "no selection": ("mgcc", ["mgcc.model.patch_share=1.0", "mgcc.model.word_share=1.0"]),
+        **{f"{patches}, {words}": ("mgcc", [f"mgcc.model.patch_share={patches}", f"mgcc.model.word_share={words}"])
+           for patches, words in ((0.5, 0.5), (0.4, 0.5), (0.2, 0.4))},
         "patches only": ("mgcc", ["mgcc.model.word_share=1.0"]),
         "words only": ("mgcc", ["mgcc.model.patch_share=1.0"]), "MGCC": MGCC}),
     "fusion": ("MGCC", {  # Table 6

@@ -10,8 +10,9 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from recorders import Rows
-from text_factory import ROOT, SIZE, SMALL, make_street, settings, small_clip
+from text_factory import ROOT, SIZE, SMALL, described, make_street, settings, small_clip
 
+from benchmarks.text_tables import TABLES
 from reanchor.clip.model import Clip
 from reanchor.config import Params, from_mapping
 from reanchor.config.sections import Mgcc as Config
@@ -161,11 +162,12 @@ def test_training_sees_the_occluded_copies_and_can_leave_out_pairs_of_one_person
 
 
 @pytest.mark.parametrize(("train", "captions", "reason"), [
-    (False, True, "mgcc.train is false"), (True, False, "no image of the dataset has a caption")])
+    (False, ["train", "val", "query", "gallery"], "mgcc.train is false"),
+    (True, [], "no image of the dataset has a caption"),
+    (True, ["query", "gallery"], "training images has a caption"),
+    (True, ["val", "query"], "training images has a caption"), (True, ["train", "query"], "held-out images has a")])
 def test_the_stage_is_skipped_with_a_reason(street, tmp_path, train, captions, reason):
-    manifest = Manifest.read(street / "data/prepared/manifest.parquet")
-    if not captions:
-        manifest = dataclasses.replace(manifest, captions=[[] for _ in manifest.captions])
+    manifest = described(Manifest.read(street / "data/prepared/manifest.parquet"), captions)
     (tmp_path / "data/prepared").mkdir(parents=True)
     manifest.write(tmp_path / "data/prepared/manifest.parquet")
     params = preset_settings("none")
@@ -189,6 +191,11 @@ def test_the_paper_recipe_and_every_documented_command_compose():
     commands = set(re.findall(r"`((?:[a-z]+(?:\.\w+)*=[\w./\[\],]+ ?)+)`", text))
     named = {one.partition("=")[2] for one in commands if one.startswith("ablation=")}
     assert named == set(PRESETS)
+    assert all(f"`mgcc.model.patch_share={patches} mgcc.model.word_share={words}`" in text  # of Tables 3 to 6
+               for patches, words in ((0.4, 0.5), (0.5, 0.5), (0.2, 0.4)))
+    example = re.search(r'"dataset=rstpreid (.*?)"', (ROOT / "docs/datasets.md").read_text())[1].split()
+    rstp = settings(*[part for part in example if part.startswith("mgcc")]).mgcc.model
+    assert (rstp.patch_share, rstp.word_share) == (0.5, 0.5)
     together = sorted({part.partition("=")[0]: part for one in commands for part in one.split()}.values())
     assert len(together) >= 8  # one of each kind
     composition(ROOT, together)
@@ -202,3 +209,9 @@ def test_the_paper_recipe_and_every_documented_command_compose():
 def test_baselines_train_on_the_images_that_mgcc_trains_on(occlusion):
     params = settings("method=text", "train=mgcc_vit_b32", f"occlusion={occlusion}", "profile=full")
     assert params.tbps.occluded == params.mgcc.occluded == 1.0
+
+
+def test_the_benchmark_has_every_pair_of_ratios_of_table_4():
+    arms = [settings(*overrides).mgcc.model for _, overrides in TABLES["selection"][1].values()]
+    pairs = {(model.patch_share, model.word_share) for model in arms}
+    assert pairs >= {(1.0, 1.0), (0.3, 0.4), (0.2, 0.4), (0.4, 0.5), (0.5, 0.5)} and len(pairs) == len(arms)
