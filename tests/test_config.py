@@ -229,6 +229,8 @@ IMPORT = {"evaluate": {"methods": ["imported"]}, "backbone": {"source": "pretrai
         ({**IMPORT, "imported": {"path": "none.pth"}}, ["imported.path", "'none.pth'", "a model folder"]),
         (IMPORT, ["imported.path", "conf/method/imported.yaml", "method=imported"]),
         ({"backbone": {"source": "pretrain"}, "occlude": {"library": "cuts"}}, ["occlude.library", "'cuts'"]),
+        ({"backbone": {"source": "pretrain"}, "tbps": {"captions_bt": "bt.json"}},
+         ["tbps.captions_bt", "'bt.json'", "conf/captions_bt.json"]),
     ],
 )
 def test_missing_inputs_are_named_with_their_setting(tmp_path, settings, parts):
