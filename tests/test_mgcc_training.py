@@ -180,10 +180,13 @@ def test_the_stage_is_skipped_with_a_reason(street, tmp_path, train, captions, r
 @pytest.mark.parametrize(("model", "message"), [
     ({"granularities": []}, r"mgcc.model.granularities: got \[\]; allowed: at least one of"),
     ({"granularities": ["image_text", "image_text"]}, r"mgcc.model.granularities: got .*each once"),
-    ({"matrices": True, "fusion": "max_max"}, r"mgcc.model.matrices: got true with mgcc.model.fusion 'max_max'")])
+    ({"matrices": True, "fusion": "max_max"}, r"mgcc.model.matrices: got true with mgcc.model.fusion 'max_max'"),
+    ({"temperature": 0.1, "fusion": "max_max"}, r"mgcc.model.temperature: got 0.1 with .*'max_max'; allowed: 0.01")])
 def test_settings_that_do_not_fit_are_refused(model, message):
     with pytest.raises(ReanchorError, match=message):
         from_mapping({"mgcc": {"model": model}})
+    with pytest.raises(ReanchorError, match=r"mgcc.milestones: got \[40, 20\]; allowed: ascending"):
+        from_mapping({"mgcc": {"milestones": [40, 20]}})
 
 
 def test_the_paper_recipe_and_every_documented_command_compose():
