@@ -98,5 +98,9 @@ def test_the_documented_commands_compose():
         assert (one.saga.epochs_a, one.saga.epochs_b, one.saga.epochs_4) == (20, 80, 0)
         assert (one.finetune.epochs, one.finetune.milestones, one.finetune.bias_lr_factor) == (80, [40, 70], 1.0)
         assert (one.prompts.before, one.prompts.context, one.prompts.epochs) == ("", 8, 100)
-    methods = re.search(r"--methods (.+?) --seeds", text)[1].split()
-    assert all((ROOT / f"conf/method/{method}.yaml").is_file() for method in methods)
+    methods = {method for found in re.findall(r"--methods (.+?) --seeds", text) for method in found.split()}
+    assert methods == {path.stem for path in (ROOT / "conf/method").glob("saga*.yaml")}
+    got = {method: vars(from_mapping(OmegaConf.to_container(OmegaConf.create(composition(
+        ROOT, [f"method={method}"])))).saga) for method in methods}
+    changed = {method: {name for name in one if one[name] != got["saga"][name]} for method, one in got.items()}
+    assert all(len(names) == (method != "saga") for method, names in changed.items()), changed

@@ -34,7 +34,7 @@ def job_of(head, reid, text, config=CONFIG):
 
 
 def test_the_stage_2_term_agrees():
-    want = golden("E_saga_stage2")
+    want = golden("E_saga_stage12")
     got = stage2_cls_losses(want["s2_score"], want["s2_feat"], want["s2_proj"], want["s2_text_all"],
                             want["s2_target"].long(), Saga())
     assert_close(got["loss"], want["s2_loss"], atol=1e-5, rtol=1e-5)

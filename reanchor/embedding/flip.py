@@ -36,6 +36,8 @@ class FlipBeside:
     def __init__(self, embedder: Embedder):
         self.embedder, self.name, self.grid = embedder, embedder.name, embedder.grid
         _take_over(embedder, self)
+        parts = getattr(embedder, "parts", {})
+        self.parts = parts | ({"flip": parts[""]} if "" in parts else {})
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """The embedder's own outcome and the normalised sum with the mirror image's feature, [B, D]; two passes."""
@@ -47,7 +49,7 @@ class FlipBeside:
 
 def _take_over(source: Embedder, wrapper: object) -> None:
     """What some embedders have beyond the protocol's minimum."""
-    for known in ("patch", "stride", "preprocessing", "anchor_attention"):
+    for known in ("patch", "stride", "preprocessing", "anchor_attention", "parts"):
         if hasattr(source, known):
             setattr(wrapper, known, getattr(source, known))
 

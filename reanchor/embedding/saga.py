@@ -35,6 +35,9 @@ class SagaEmbedder:
         self.head = freeze(head).to(reid.device)
         self.grid, self.patch, self.stride = reid.grid, reid.patch, reid.stride
         self.preprocessing = reid.preprocessing
+        widths = head.feature_width, reid.model.encoder.width, reid.model.encoder.embed
+        made = {"": variant} | {one: one for one in self.variants}
+        self.parts = {row: widths for row, one in made.items() if one == "fused"}
         if "orthogonal" in (variant, *variants) and head.feature_width != reid.model.encoder.width:
             raise ReanchorError(f"variant: got 'orthogonal', which needs refined features as wide as [CLS]; this model "
                                 f"has {head.feature_width} and {reid.model.encoder.width}; train with "

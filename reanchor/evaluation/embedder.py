@@ -33,7 +33,8 @@ class Embedder(Protocol):
 
     An embedder with overlapping patches also has the attributes `patch` and `stride`
     (pixels of the image it is given); without them patches tile the image. One that reads images of
-    one kind only has the attribute `preprocessing`.
+    one kind only has the attribute `preprocessing`. One whose features are fused has `parts`: variant ("": the feature
+    itself) -> the widths of what is fused.
     """
 
     name: str

@@ -81,7 +81,11 @@ def _measure_condition(name: str, embedder: Embedder, condition: Condition, feat
     for row, own in queries.rows(name).items():
         gallery = _gallery(name, row, embedder, condition, features, study, config)
         sides = Side(own, condition.rows), Side(gallery, study.gallery_rows)
-        found = ranker.rank_whole(*sides) if condition.kind == "whole" else {condition.name: ranker.rank(*sides)}
+        if condition.kind == "whole":
+            variant = row.removeprefix(name).removeprefix("_")
+            found = ranker.rank_whole(*sides, getattr(embedder, "parts", {}).get(variant, ()))
+        else:
+            found = {condition.name: ranker.rank(*sides)}
         measured[row].rankings |= found
         drawn = condition.kind == "whole" and study.galleries > 1  # samples are of the manifest's own gallery
         ranked = ranker.rank(*sides) if drawn else found[condition.name]

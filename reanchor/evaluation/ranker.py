@@ -1,6 +1,7 @@
 """Ranks manifest rows by their features, under the study's camera rule and within its memory."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,23 +55,24 @@ class Ranker:
     def _plain(self) -> Measure:
         return functools.partial(block_distance, kind=self.config.distance)
 
-    def rank_whole(self, query: Side, gallery: Side) -> dict[str, Ranking]:
+    def rank_whole(self, query: Side, gallery: Side, parts: Sequence[int] = ()) -> dict[str, Ranking]:
         """Rankings of the whole-body condition by name: plain, without distractors, each extra.
 
-        With several random galleries the queries of all of them stand one after the other.
+        With several random galleries the queries of all of them stand one after the other. `parts`: see
+        `extra_measures`.
         """
         if self.study.galleries == 1:
-            return self._rank_draw(query, gallery)
+            return self._rank_draw(query, gallery, parts)
         draws = gallery_draws(self.study, self.config.seed)
-        found = [self._rank_draw(*_drawn(draw, query, gallery)) for draw in draws]
+        found = [self._rank_draw(*_drawn(draw, query, gallery), parts) for draw in draws]
         return {name: Ranking.join([one[name] for one in found]) for name in found[0]}
 
-    def _rank_draw(self, query: Side, gallery: Side) -> dict[str, Ranking]:
+    def _rank_draw(self, query: Side, gallery: Side, parts: Sequence[int]) -> dict[str, Ranking]:
         keep = self.study.labels.pids[gallery.rows] != DISTRACTOR
         whole = self.rank(query, gallery)
         rankings = {"whole": whole,
                     NO_DISTRACTORS: whole if keep.all() else self.rank(query, gallery.only(keep))}
-        for name, measure in extra_measures(self.config, self.plan.extra).items():
+        for name, measure in extra_measures(self.config, self.plan.extra, parts).items():
             rankings[name] = self.rank(query, gallery, measure)
         return rankings
 
