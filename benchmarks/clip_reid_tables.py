@@ -10,6 +10,8 @@ identities of the mean over seeds.
 
 import argparse
 import dataclasses
+import hashlib
+import json
 import tempfile
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
+from benchmarks.text_tables import input_hashes
 from reanchor.clipreid.prompts import train_prompts
 from reanchor.clipreid.train import train_stage2
 from reanchor.config import Params, from_mapping
@@ -55,6 +58,12 @@ def settings(ablation: str, further: list[str], seed: int, epochs: int, threads:
                  f"finetune.epochs={epochs}", f"finetune.validate_epochs={epochs}",
                  f"prompts.seed={seed}", f"finetune.seed={seed}", f"runtime.threads={threads}"]
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(Path.cwd(), overrides))))
+
+
+def kept_file(out: Path, arm: list[str], epochs: int, seed: int, root: Path) -> Path:
+    """Where the outcome of an arm on the workspace's data lies."""
+    data = hashlib.sha256(json.dumps(input_hashes(root)).encode()).hexdigest()[:12]
+    return out / f"{'-'.join(arm)}-{epochs}-{seed}-{data}.npz"
 
 
 def train_and_judge(model: str, params: Params, root: Path, study: Study) -> dict[str, np.ndarray]:
@@ -120,7 +129,7 @@ def main() -> None:
     found = {}
     for seed in options.seeds:
         for arm, (model, ablation, further) in ARMS.items():
-            kept = options.out / f"{'-'.join([model, ablation, *further])}-{options.epochs}-{seed}.npz"
+            kept = kept_file(options.out, [model, ablation, *further], options.epochs, seed, root)
             if not kept.is_file():
                 params = settings(ablation, further, seed, options.epochs, options.threads)
                 precision = train_and_judge(model, params, root, study)

@@ -41,8 +41,10 @@ TABLES = {
         **{name: ("mgcc", [f"mgcc.model.granularities=[{','.join(name.split(' + '))}]"]) for name in (
             "image_text", "patch_word", "patch_text", "image_word", "image_text + patch_word",
             "patch_text + image_word")}, "MGCC": MGCC}),
-    "selection": ("MGCC", {  # Table 4: (rho_i, rho_t)
+    "selection": ("MGCC", {  # Table 4: (rho_i, rho_t); "MGCC" has (.3, .4), .4, .5 are those of Table 5 and the text
         "no selection": ("mgcc", ["mgcc.model.patch_share=1.0", "mgcc.model.word_share=1.0"]),
+        **{f"{patches}, {words}": ("mgcc", [f"mgcc.model.patch_share={patches}", f"mgcc.model.word_share={words}"])
+           for patches, words in ((0.5, 0.5), (0.4, 0.5), (0.2, 0.4))},
         "patches only": ("mgcc", ["mgcc.model.word_share=1.0"]),
         "words only": ("mgcc", ["mgcc.model.patch_share=1.0"]), "MGCC": MGCC}),
     "fusion": ("MGCC", {  # Table 6
@@ -50,6 +52,8 @@ TABLES = {
            for name in ("mean_mean", "mean_max", "max_mean", "max_max")}, "MGCC": MGCC}),
 }
 COMPARED = ("R1", "mAP")
+INPUTS = ("data/prepared/manifest.parquet", "data/occluded/suites.json", "models/backbone/weights.safetensors",
+          "models/backbone/model.json")
 COSTS = {"ms_per_image": "ms per image", "ms_per_sentence": "ms per sentence", "ms_per_query": "ms per query",
          "peak_mb_match": "MB while matching", "bytes_per_image": "bytes per image"}
 Found = dict[str, np.ndarray]  # "condition/metric" -> [sentences with a match]; "cost" -> values of COSTS
@@ -68,12 +72,15 @@ def settings(further: list[str], seed: int, threads: int) -> Params:
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(Path.cwd(), overrides))))
 
 
+def input_hashes(root: Path) -> list[str]:
+    """SHA-256 of what every training of a workspace reads: images, occluded copies (by their own hashes), backbone."""
+    return [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in INPUTS]
+
+
 def kept_file(out: Path, model: str, params: Params, seed: int, study: SearchStudy, root: Path) -> Path:
     """Where the outcome of these settings on these data lies; arms of equal settings share it."""
     section = {} if model == "zero_shot" else dataclasses.asdict(params.mgcc if model == "mgcc" else params.tbps)
-    data = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in
-            ("data/prepared/manifest.parquet", "models/backbone/weights.safetensors")]
-    told = json.dumps([model, section, data, [suite.sha256 for suite in study.suites]], sort_keys=True)
+    told = json.dumps([model, section, input_hashes(root), [suite.sha256 for suite in study.suites]], sort_keys=True)
     return out / f"{model}-{seed}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.npz"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reanchor.config import Params, load
 from reanchor.config.checks import STREETFOLK_ROOT
-from reanchor.config.sections import NOTHING_IMPORTED
+from reanchor.config.sections import NO_BACK_TRANSLATIONS, NOTHING_IMPORTED
 from reanchor.errors import ReanchorError
 
 
@@ -31,6 +31,10 @@ def check_inputs(params: Params, root: Path) -> None:
         raise ReanchorError(f"params.yaml: imported.path: got {imported!r}, which is no model; allowed: a checkpoint "
                             "of CLIP-ReID, or a model folder of this project (make run SET=\"method=imported "
                             "imported.path=...\")")
+    back = params.tbps.captions_bt
+    if back != NO_BACK_TRANSLATIONS and not (root / back).is_file():
+        raise ReanchorError(f"params.yaml: tbps.captions_bt: got {back!r}, which is no file; allowed: a JSON list of "
+                            f"back translations, or {NO_BACK_TRANSLATIONS}, which holds none")
     library = params.occlude.library
     if library != "drawn" and not (root / library).is_dir():
         raise ReanchorError(f"params.yaml: occlude.library: got {library!r}, which is no folder; allowed: "

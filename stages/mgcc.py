@@ -1,6 +1,7 @@
 """Stage `mgcc`: text-to-image search by selected tokens and similarities at four granularities."""
 
 from reanchor.data import Manifest
+from reanchor.data.sentences import untrainable
 from reanchor.mgcc.train import train_mgcc
 from stages.runner import StageRun, run_stage
 
@@ -9,8 +10,8 @@ def body(run: StageRun) -> dict:
     out = run.root / "models/mgcc"
     if not run.params.mgcc.train:
         return run.skip(out, "mgcc.train is false")
-    if not any(Manifest.read(run.root / "data/prepared/manifest.parquet").captions):
-        return run.skip(out, "no image of the dataset has a caption")
+    if reason := untrainable(Manifest.read(run.root / "data/prepared/manifest.parquet")):
+        return run.skip(out, reason)
     figures = train_mgcc(run.params, run.root, out, run.recorder("mgcc"))
     run.log_model("mgcc", out)
     return figures

@@ -7,6 +7,7 @@
 A stage that DVC runs once per model passes the model too: run_stage("finetune", body, model="baseline").
 """
 
+import os
 import resource
 import sys
 import time
@@ -23,6 +24,7 @@ from stages.tracking import ModelRun, log_methods
 Metrics = dict[str, float | int | str]
 # each has curves and an MLflow run per model
 TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
+SHARING_STAGES = ("tbps",)  # their processes under torchrun share every batch
 JUDGING_STAGES = ("evaluate", "search")  # their figures join the runs of the models
 USER_ERROR = 2  # exit status
 
@@ -105,12 +107,21 @@ def run_stage(name: str, body: Callable[[StageRun], Metrics], model: str | None 
     """
     label = f"{name}@{model}" if model else name
     try:
+        _refuse_ranks(name)
         _run(StageRun(name, model, load("params.yaml"), Path.cwd()), body, label)
     except ReanchorError as error:
         _fail(f"{label}: {error}")
     except FileNotFoundError as error:
         missing = error.filename or error
         _fail(f"{label}: {missing}: not found; run `dvc repro {label}` to make what this stage reads")
+
+
+def _refuse_ranks(name: str) -> None:
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if ranks != "1" and name not in SHARING_STAGES:
+        raise ReanchorError(f"WORLD_SIZE: got {ranks}, but this stage would do all its work in each process, into the "
+                            f"same files; allowed: 1 (python -m stages.{name}), or a stage that shares its batches "
+                            f"({', '.join(SHARING_STAGES)})")
 
 
 def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None:

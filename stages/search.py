@@ -1,6 +1,6 @@
 """Stage `search`: every text-based method; sentences search the gallery, whole and partly occluded."""
 
-from reanchor.search.judge import judge, searcher_factories
+from reanchor.search.judge import UNTRAINED, judge, searcher_factories
 from reanchor.search.outputs import write_skipped
 from reanchor.search.study import load_search_study
 from reanchor.training.device import choose_device
@@ -15,8 +15,14 @@ def body(run: StageRun) -> dict:
     if not len(study.sentences):
         print(f"skipped: {NO_CAPTIONS}", flush=True)
         return write_skipped(run.report, NO_CAPTIONS)
+    methods = config.methods
+    if study.untrainable:  # where the stages of the others were skipped
+        methods = [method for method in methods if method in UNTRAINED]
+        print(f"left out: {', '.join(sorted({*config.methods} - {*methods}))}: {study.untrainable}", flush=True)
+    if not methods:
+        return write_skipped(run.report, study.untrainable)
     device = choose_device(run.params.runtime.device)
-    return judge(config, study, searcher_factories(config.methods, run.root / "models", device), run.report)
+    return judge(config, study, searcher_factories(methods, run.root / "models", device), run.report)
 
 
 if __name__ == "__main__":

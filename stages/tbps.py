@@ -12,6 +12,7 @@ import torch
 
 from reanchor.config import load
 from reanchor.data import Manifest
+from reanchor.data.sentences import untrainable
 from reanchor.errors import ReanchorError
 from reanchor.tbps.train import train_tbps
 from stages.runner import USER_ERROR, StageRun, run_stage
@@ -23,8 +24,8 @@ def body(run: StageRun) -> dict:
     out = run.root / "models/tbps" / run.model
     if not getattr(run.params.tbps, run.model).train:
         return run.skip(out, f"tbps.{run.model}.train is false")
-    if not any(Manifest.read(run.root / "data/prepared/manifest.parquet").captions):
-        return run.skip(out, "no image of the dataset has a caption")
+    if reason := untrainable(Manifest.read(run.root / "data/prepared/manifest.parquet")):
+        return run.skip(out, reason)
     figures = train_tbps(run.model, run.params, run.root, out, run.recorder(run.model))
     run.log_model(run.model, out)
     return figures

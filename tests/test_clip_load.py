@@ -2,13 +2,14 @@
 
 import dataclasses
 
+import open_clip
 import pytest
 import torch
 from archives import Archive
 from golden_files import golden, tiny_clip, tiny_resnet_clip
 from safetensors.torch import save_file
 
-from reanchor.clip.load import architecture_of, local_file, open_clip_model, shipped
+from reanchor.clip.load import architecture_of, departures, local_file, open_clip_model, shipped
 from reanchor.clip.model import Clip
 from reanchor.clip.pretrain import blank_clip
 from reanchor.clip.ship import ship
@@ -120,6 +121,37 @@ def test_missing_file_unknown_model_and_tag_are_named(tmp_path):
         architecture_of("ViT-B-17")
     with pytest.raises(ReanchorError, match="'nonsense' is no tag of ViT-B-16"):
         open_clip_model(Backbone(source="open_clip", model="ViT-B-16", tag="nonsense"), SIZE)
+
+
+@pytest.mark.parametrize(("model", "named"), [
+    ("ViT-L-14-CLIPA", ["text_cfg.hf_tokenizer_name bert-base-uncased", "text_cfg.vocab_size 32000",
+                        "text_cfg.no_causal_mask True", "text_cfg.pool_type last", "vision_cfg.pool_type avg"]),
+    ("ViT-H-14-worldwide", ["text_cfg.hf_tokenizer_name facebook/xlm-v-base", "text_cfg.vocab_size 901629",
+                            "text_cfg.pool_type eos"]),
+    ("ViT-B-16-SigLIP", ["custom_text True", "vision_cfg.timm_model_name vit_base_patch16_siglip_224"]),
+    ("coca_ViT-B-32", ["multimodal_cfg", "vision_cfg.attentional_pool True", "text_cfg.embed_cls True"]),
+    ("roberta-ViT-B-32", ["text_cfg.hf_model_name roberta-base"]),
+])
+def test_a_model_that_is_no_plain_clip_is_refused_before_it_is_fetched(model, named):
+    for call in (lambda: architecture_of(model), lambda: open_clip_model(Backbone(model=model, tag="any"), SIZE)):
+        with pytest.raises(ReanchorError, match=f"backbone.model: {model} is no plain CLIP") as refused:
+            call()
+        assert all(text in str(refused.value) for text in named) and "\n" not in str(refused.value)
+
+
+def test_of_all_of_open_clips_models_the_plain_ones_pass():
+    """Known by open_clip's defaults: such a configuration says nothing of its towers but sizes."""
+    sizes = {"context_length", "vocab_size", "width", "heads", "layers", "image_size", "patch_size", "head_width",
+             "mlp_ratio", "ls_init_value"}
+    passing = set()
+    for model in open_clip.list_models():
+        config = open_clip.get_model_config(model)
+        plain = not config.keys() - {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"} and not (
+            config["vision_cfg"].keys() | config["text_cfg"].keys()) - sizes
+        assert plain == (not departures(config)), model
+        passing |= {model} if plain else set()
+    names = {"ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336", "ViT-H-14", "ViT-g-14", "ViT-bigG-14", "RN50", "RN101"}
+    assert names | {f"{name}-quickgelu" for name in ("ViT-B-16", "ViT-B-32", "ViT-L-14", "RN50")} <= passing
 
 
 def test_weights_that_do_not_fit_are_named(tmp_path):

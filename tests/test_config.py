@@ -1,6 +1,7 @@
 """Settings: every mistake is one line that names key, value and what is allowed."""
 
 import dataclasses
+import re
 
 import pytest
 from omegaconf import OmegaConf
@@ -228,6 +229,8 @@ IMPORT = {"evaluate": {"methods": ["imported"]}, "backbone": {"source": "pretrai
         ({**IMPORT, "imported": {"path": "none.pth"}}, ["imported.path", "'none.pth'", "a model folder"]),
         (IMPORT, ["imported.path", "conf/method/imported.yaml", "method=imported"]),
         ({"backbone": {"source": "pretrain"}, "occlude": {"library": "cuts"}}, ["occlude.library", "'cuts'"]),
+        ({"backbone": {"source": "pretrain"}, "tbps": {"captions_bt": "bt.json"}},
+         ["tbps.captions_bt", "'bt.json'", "conf/captions_bt.json"]),
     ],
 )
 def test_missing_inputs_are_named_with_their_setting(tmp_path, settings, parts):
@@ -238,3 +241,11 @@ def test_missing_inputs_are_named_with_their_setting(tmp_path, settings, parts):
 
 def test_bounds_admit_the_defaults():
     assert from_mapping(dataclasses.asdict(Params())) == Params()
+
+
+def test_every_occlusion_and_text_recipe_is_listed_where_one_looks(root):
+    listed = (root / "conf/config.yaml").read_text()
+    described = (root / "docs/occlusion.md").read_text()
+    for option in (path.stem for path in (root / "conf/occlusion").glob("*.yaml")):
+        assert re.search(rf"\b{option}\b", listed) and f"`{option}`" in described, option
+    assert all(option in listed for option in ("tbps_clip_vit", "mgcc_vit_b32"))

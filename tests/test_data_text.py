@@ -10,6 +10,7 @@ from text_lists import FIRST, GIVEN, SETTINGS, changed, records, run
 
 from reanchor.config.sections import Prepare
 from reanchor.data import ImageStore, Manifest, prepare
+from reanchor.data.captions import read_json_list
 from reanchor.data.cards import CARDS
 from reanchor.data.sentences import sentence_queries
 from reanchor.errors import ReanchorError
@@ -182,6 +183,12 @@ def test_a_list_of_another_form_is_one_line_and_leaves_nothing(tmp_path, text, w
     message = str(caught.value)
     assert message.startswith(f"{root}/reid_raw.json: ") and words in message and "\n" not in message
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+
+
+def test_a_list_that_cannot_be_opened_is_one_line(tmp_path):
+    (tmp_path / "reid_raw.json").mkdir()
+    with pytest.raises(ReanchorError, match=r"reid_raw.json: cannot be read \(Is a directory\); expected a list of x"):
+        read_json_list(tmp_path / "reid_raw.json", "a list of x")
 
 
 def test_a_source_that_is_missing_stops_with_its_count(tmp_path):

@@ -52,7 +52,17 @@ def test_every_output_is_there(study):
     assert all(low <= value <= high for low, value, high in triples)
     assert (study / "reports/index.html").stat().st_size > 50_000
     json.loads((study / "reports/summary.json").read_text())
-    assert (study / "models/saga/weights.safetensors").is_file()
+    for model in ("saga", "tbps/tbps_clip", "mgcc"):
+        assert (study / "models" / model / "weights.safetensors").is_file()
+    for model in ("clip_tuned", "sdm"):  # not asked for
+        assert json.loads((study / f"models/tbps/{model}/skipped.json").read_text())["reason"].endswith("is false")
+    searched = pq.read_table(study / "reports/search/results.parquet").to_pydict()
+    assert set(searched["method"]) == {"zero_shot", "tbps_clip", "mgcc"}
+    assert set(searched["condition"]) == {"whole", "gallery-ogor"} and set(searched["metric"]) >= {"R1", "mAP", "mINP"}
+    assert all(low <= value <= high for low, value, high in zip(
+        searched["low"], searched["value"], searched["high"], strict=True))
+    assert set(json.loads((study / "reports/search/cost.json").read_text())) == set(searched["method"])
+    assert 'id="search"' in (study / "reports/index.html").read_text()
 
 
 def test_a_second_run_does_nothing(study):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rank_worker
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 from golden_files import tiny_clip, tiny_resnet_clip
 from torch import nn
@@ -150,6 +151,20 @@ def test_two_ranks_have_the_gradients_of_one_process(tmp_path):
         with np.load(tmp_path / f"trained-{number}.npz") as found:
             for name, value in trained.named_parameters():
                 torch.testing.assert_close(torch.from_numpy(found[name]), value.detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_gradient_that_two_gathered_features_share_is_summed_once_each(monkeypatch):
+    """Autograd hands both addends of a sum the same tensor."""
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "get_rank", lambda: 1)
+    monkeypatch.setattr(dist, "all_gather", lambda parts, own: [part.copy_(own) for part in parts])
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.mul_(2))
+    first, second = (torch.randn(3, 2, requires_grad=True) for _ in range(2))
+    weights = torch.arange(12.0).view(6, 2)
+    ((gather(first) + gather(second)) * weights).sum().backward()
+    for leaf in (first, second):
+        torch.testing.assert_close(leaf.grad, 2 * weights[3:])
 
 
 def test_one_process_gathers_itself(monkeypatch):

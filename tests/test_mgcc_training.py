@@ -10,8 +10,9 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 from recorders import Rows
-from text_factory import ROOT, SIZE, SMALL, make_street, settings, small_clip
+from text_factory import ROOT, SIZE, SMALL, described, make_street, settings, small_clip
 
+from benchmarks.text_tables import TABLES
 from reanchor.clip.model import Clip
 from reanchor.config import Params, from_mapping
 from reanchor.config.sections import Mgcc as Config
@@ -161,11 +162,12 @@ def test_training_sees_the_occluded_copies_and_can_leave_out_pairs_of_one_person
 
 
 @pytest.mark.parametrize(("train", "captions", "reason"), [
-    (False, True, "mgcc.train is false"), (True, False, "no image of the dataset has a caption")])
+    (False, ["train", "val", "query", "gallery"], "mgcc.train is false"),
+    (True, [], "no image of the dataset has a caption"),
+    (True, ["query", "gallery"], "training images has a caption"),
+    (True, ["val", "query"], "training images has a caption"), (True, ["train", "query"], "held-out images has a")])
 def test_the_stage_is_skipped_with_a_reason(street, tmp_path, train, captions, reason):
-    manifest = Manifest.read(street / "data/prepared/manifest.parquet")
-    if not captions:
-        manifest = dataclasses.replace(manifest, captions=[[] for _ in manifest.captions])
+    manifest = described(Manifest.read(street / "data/prepared/manifest.parquet"), captions)
     (tmp_path / "data/prepared").mkdir(parents=True)
     manifest.write(tmp_path / "data/prepared/manifest.parquet")
     params = preset_settings("none")
@@ -178,10 +180,13 @@ def test_the_stage_is_skipped_with_a_reason(street, tmp_path, train, captions, r
 @pytest.mark.parametrize(("model", "message"), [
     ({"granularities": []}, r"mgcc.model.granularities: got \[\]; allowed: at least one of"),
     ({"granularities": ["image_text", "image_text"]}, r"mgcc.model.granularities: got .*each once"),
-    ({"matrices": True, "fusion": "max_max"}, r"mgcc.model.matrices: got true with mgcc.model.fusion 'max_max'")])
+    ({"matrices": True, "fusion": "max_max"}, r"mgcc.model.matrices: got true with mgcc.model.fusion 'max_max'"),
+    ({"temperature": 0.1, "fusion": "max_max"}, r"mgcc.model.temperature: got 0.1 with .*'max_max'; allowed: 0.01")])
 def test_settings_that_do_not_fit_are_refused(model, message):
     with pytest.raises(ReanchorError, match=message):
         from_mapping({"mgcc": {"model": model}})
+    with pytest.raises(ReanchorError, match=r"mgcc.milestones: got \[40, 20\]; allowed: ascending"):
+        from_mapping({"mgcc": {"milestones": [40, 20]}})
 
 
 def test_the_paper_recipe_and_every_documented_command_compose():
@@ -189,6 +194,11 @@ def test_the_paper_recipe_and_every_documented_command_compose():
     commands = set(re.findall(r"`((?:[a-z]+(?:\.\w+)*=[\w./\[\],]+ ?)+)`", text))
     named = {one.partition("=")[2] for one in commands if one.startswith("ablation=")}
     assert named == set(PRESETS)
+    assert all(f"`mgcc.model.patch_share={patches} mgcc.model.word_share={words}`" in text  # of Tables 3 to 6
+               for patches, words in ((0.4, 0.5), (0.5, 0.5), (0.2, 0.4)))
+    example = re.search(r'"dataset=rstpreid (.*?)"', (ROOT / "docs/datasets.md").read_text())[1].split()
+    rstp = settings(*[part for part in example if part.startswith("mgcc")]).mgcc.model
+    assert (rstp.patch_share, rstp.word_share) == (0.5, 0.5)
     together = sorted({part.partition("=")[0]: part for one in commands for part in one.split()}.values())
     assert len(together) >= 8  # one of each kind
     composition(ROOT, together)
@@ -196,3 +206,15 @@ def test_the_paper_recipe_and_every_documented_command_compose():
     assert dataclasses.replace(recipe, train=False, precision="fp32") == Config()
     paper = (recipe.lr, recipe.lr_rest, recipe.batch, recipe.epochs, recipe.schedule, recipe.reduction)
     assert paper == (1e-5, 1e-4, 128, 60, "cosine", "sum")
+
+
+@pytest.mark.parametrize("occlusion", ["text_paper", "text_released"])
+def test_baselines_train_on_the_images_that_mgcc_trains_on(occlusion):
+    params = settings("method=text", "train=mgcc_vit_b32", f"occlusion={occlusion}", "profile=full")
+    assert params.tbps.occluded == params.mgcc.occluded == 1.0
+
+
+def test_the_benchmark_has_every_pair_of_ratios_of_table_4():
+    arms = [settings(*overrides).mgcc.model for _, overrides in TABLES["selection"][1].values()]
+    pairs = {(model.patch_share, model.word_share) for model in arms}
+    assert pairs >= {(1.0, 1.0), (0.3, 0.4), (0.2, 0.4), (0.4, 0.5), (0.5, 0.5)} and len(pairs) == len(arms)

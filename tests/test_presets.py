@@ -34,7 +34,8 @@ ABLATIONS = sorted(path.stem for path in (ROOT / "conf/ablation").glob("*.yaml")
 PRESETS = [("clip_reid", "clip_reid_vit", name) for name in ABLATIONS] + [
     ("clip_reid", "clip_reid_cnn", name) for name in ("none", "one_stage", "no_early_triplet")] + [
     ("baseline", train, name) for train in ("clip_reid_vit", "clip_reid_cnn") for name in ("none", "no_early_triplet")
-] + [("clip_reid", "small", "none")]
+] + [("clip_reid", train, "none") for train in (
+    "small", "clip_reid_vit_veri", "clip_reid_vit_vehicleid", "clip_reid_cnn_vehicleid")]
 
 
 def settings(train: str, ablation: str) -> Params:
@@ -61,7 +62,7 @@ def backbone(train: str, params: Params) -> Clip:
     """A random CLIP of the recipe's kind, whose text tower reads Streetfolk's words."""
     clip = blank_clip(params.backbone.pretrain, SIZE, vocabulary())
     clip.spec.stride = params.backbone.stride
-    if train == "clip_reid_cnn":
+    if train.startswith("clip_reid_cnn"):
         clip.spec.architecture = {**clip.spec.architecture, "vision_cfg": {
             "layers": [1, 1, 1, 1], "width": 4, "image_size": 64, "patch_size": None}}
         clip = Clip(clip.spec, clip.spec.network().eval())

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from search_fakes import open_study
-from text_factory import make_street, settings, small_clip
+from text_factory import described, make_street, settings, small_clip
 
 from reanchor.config.sections import MgccModel, Params, Search
 from reanchor.data import Manifest
@@ -17,11 +17,13 @@ from reanchor.evaluation.ranking import rank_distances
 from reanchor.mgcc.model import Mgcc
 from reanchor.mgcc.store import save_mgcc
 from reanchor.occlusion import OccludedSet, Overlay
+from reanchor.report import names
+from reanchor.report.search import search_summary
 from reanchor.search.measure import search_method
 from reanchor.text.load import load_searcher
 from reanchor.text.towers import DualEncoder, save_dual
 from reanchor.text.validation import encode_images, encode_sentences, similarities
-from stages import tracking
+from stages import mgcc, tbps, tracking
 from stages.runner import StageRun
 from stages.search import NO_CAPTIONS, body
 
@@ -106,6 +108,31 @@ def test_without_captions_the_stage_leaves_what_dvc_expects(street, tmp_path):
     left = {file.name for file in (tmp_path / "reports/search").iterdir()}
     assert left == {"results.parquet", "differences.parquet", "rankings.parquet", "protocol.json", "cost.json"}
     assert json.loads((tmp_path / "reports/search/protocol.json").read_text()) == {"skipped": NO_CAPTIONS}
+
+
+@pytest.mark.parametrize("methods", [["zero_shot", "tbps_clip", "mgcc"], ["mgcc"]])
+def test_captions_of_test_images_alone_judge_what_needs_no_training(street, tmp_path, capsys, methods):
+    (tmp_path / "data/prepared").mkdir(parents=True)
+    manifest = described(Manifest.read(street / "data/prepared/manifest.parquet"), ["query", "gallery"])
+    manifest.write(tmp_path / "data/prepared/manifest.parquet")
+    for part in ("prepared/images.arrow", "prepared/statistics.json", "occluded"):
+        (tmp_path / "data" / part).symlink_to(street / "data" / part)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/backbone").symlink_to(street / "models/backbone")
+    params = settings(f"search.methods=[{','.join(methods)}]", "search.cost_repeats=0")
+    for stage, name, model, folder in ((tbps, "tbps", "tbps_clip", "tbps/tbps_clip"), (mgcc, "mgcc", None, "mgcc")):
+        assert stage.body(StageRun(name, model, params, tmp_path)) == {"skipped": 1}
+        assert (tmp_path / "models" / folder / "skipped.json").is_file()
+    figures, reason = body(StageRun("search", None, params, tmp_path)), "none of 72 training images has a caption"
+    protocol = json.loads((tmp_path / "reports/search/protocol.json").read_text())
+    assert f"left out: {', '.join(sorted({*methods} - {'zero_shot'}))}: {reason}" in capsys.readouterr().out
+    if methods == ["mgcc"]:
+        assert figures == {"skipped": 1} and protocol == {"skipped": reason}
+        return
+    assert {name.partition("/")[0] for name in figures} == {"zero_shot"} and figures["zero_shot/whole/mAP"] > 0
+    assert protocol["left_out"] == {"tbps_clip": reason, "mgcc": reason}
+    assert search_summary(tmp_path / "reports/search")["sentences"][-1] == (
+        f"Left out, since they could not be trained: {names.method('mgcc')}, {names.method('tbps_clip')} ({reason}).")
 
 
 def test_text_models_lie_in_their_runs(street, workspace):

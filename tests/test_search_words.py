@@ -7,7 +7,8 @@ from search_fakes import (
 )
 
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer
-from reanchor.search.words import cut_sentences, kept_spans, token_spans
+from reanchor.search.words import kept_spans, token_spans
+from reanchor.text.searcher import cut_sentences
 
 
 def test_cut_sentences_are_counted_and_said():

@@ -13,17 +13,19 @@ import torch
 from omegaconf import OmegaConf
 from recorders import Rows
 from safetensors.torch import load_file
-from text_factory import make_street, settings, small_clip
+from text_factory import described, make_street, settings, small_clip
 
 from reanchor.config import from_mapping
 from reanchor.data import Manifest
 from reanchor.errors import ReanchorError
 from reanchor.tbps.batch import Draws
 from reanchor.tbps.job import TbpsRun
+from reanchor.tbps.model import TbpsModel
 from reanchor.tbps.train import build_model, few_shot, train_tbps
 from reanchor.text.back_translation import read_back_translations
 from reanchor.text.load import load_searcher
 from reanchor.text.pairs import SentencePairs
+from reanchor.text.towers import DualEncoder
 from reanchor.text.words import clean_sentence
 from stages import tbps as stage
 from stages.compose import composition
@@ -189,6 +191,24 @@ def test_alpha_and_rate_follow_the_position(pairs):
     assert job.lr_factor(2, steps - 1, steps) < 0.2
 
 
+def test_the_optimiser_is_the_authors(pairs):
+    config = dataclasses.replace(settings().tbps, weight_decay=0.02)
+    model = build_model(small_clip(), 99, config, config.tbps_clip)
+    optimizer = TbpsRun(config, config.tbps_clip, model, draws(pairs)).job("x", None).optimizer
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert [(group["lr"], group["betas"], group["eps"], group["weight_decay"]) for group in optimizer.param_groups] == [
+        (config.lr, (0.9, 0.98), 1e-8, 0.02), (config.lr, (0.9, 0.98), 1e-8, 0.0)]
+
+
+def test_dropout_asks_for_attention_that_has_some():
+    clip = small_clip()
+    clip.network.transformer.resblocks[0].attn = torch.nn.Identity()
+    towers, recipe = DualEncoder(clip), settings().tbps.clip_tuned
+    TbpsModel(towers, recipe, 5)
+    with pytest.raises(ReanchorError, match=r"dropout: got 0.05, but .* is a Identity, which has none; allowed: 0"):
+        TbpsModel(towers, dataclasses.replace(recipe, dropout=0.05), 5)
+
+
 def back_file(path: Path, records: object) -> Path:
     path.write_text(json.dumps(records))
     return path
@@ -240,6 +260,11 @@ def test_a_wrong_file_of_back_translations_is_one_line(street, pairs, tmp_path, 
     ({"tbps_clip": {"train": True, "nitc": 0, "ritc": 0, "citc": 0, "ss": 0, "multi_view": False}},
      "tbps.tbps_clip.train: got true, but every loss weight is 0"),
     ({"sdm": {"train": True, "sdm": 1.0, "multi_view": True}}, "tbps.sdm.multi_view: got true with nitc 0"),
+    ({"tbps_clip": {"train": True, "nitc": 1.0, "multi_view": True, "augment": "none"}},
+     "tbps.tbps_clip.multi_view: got true with augment none"),
+    ({"sdm": {"train": True, "sdm": 1.0, "soft_label": 0.5}}, "tbps.sdm.soft_label: got 0.5 with nitc 0"),
+    ({"batch": 8, "sdm": {"train": True, "sdm": 1.0, "mixgen": 0.12}},
+     "tbps.sdm.mixgen: got 0.12, less than one pair of tbps.batch, which is 8; allowed: 0, or at least 0.125"),
     ({"sdm": {"train": True, "sdm": 1.0, "back_translation": 0.1}},
      "tbps.sdm.back_translation: got 0.1, but tbps.captions_bt is"),
     ({"epochs": 1, "warmup_epochs": 2}, "tbps.warmup_epochs: got 2; allowed: at most tbps.epochs, which is 1"),
@@ -273,6 +298,10 @@ def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_pa
         tmp_path / "data/prepared/manifest.parquet")
     skipped = stage.body(stage_run(tmp_path, settings()))
     assert skipped == {"skipped": "no image of the dataset has a caption"}
+    for splits, images in ((["query"], "training"), (["train"], "held-out")):
+        described(manifest, splits).write(tmp_path / "data/prepared/manifest.parquet")
+        reason = stage.body(stage_run(tmp_path, settings()))["skipped"]
+        assert re.fullmatch(rf"none of \d+ {images} images has a caption", reason)
     figures = stage.body(stage_run(street, settings(*TWO_STEPS)))
     assert figures["pairs"] == 86 and figures["cut_sentences"] == 0
     assert (street / "models/tbps/tbps_clip/weights.safetensors").is_file()

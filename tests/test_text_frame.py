@@ -1,6 +1,7 @@
 """What every text-based method shares: pairs, towers on disk, validation, loading."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from reanchor.text.load import load_searcher
 from reanchor.text.pairs import SentencePairs, pair_batches
 from reanchor.text.towers import DualEncoder, DualSearcher, resize_text_positions, save_dual
 from reanchor.text.validation import TextValidation, encode_images, encode_sentences, similarities
+from reanchor.text.words import clean_sentence
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,24 @@ def test_a_model_that_reads_no_sentences_is_refused(tmp_path):
     (tmp_path / "model.json").write_text('{"kind": "reid"}')
     with pytest.raises(ReanchorError, match=r"kind 'reid' reads no sentences; allowed are clip, text, mgcc"):
         load_searcher(tmp_path)
+
+
+@pytest.mark.parametrize(("context", "clean"), [(12, False), (12, True), (0, False)])
+def test_validation_counts_the_sentences_that_a_method_cuts(street, clip, context, clean):
+    validation = TextValidation.open(street / "data/prepared", street / "data/occluded")
+    searcher = DualSearcher("x", DualEncoder(clip, context, clean).eval(), clip.spec)
+    read = [clean_sentence(text) if clean else text for text in validation.texts]
+    slots = context or clip.spec.architecture["text_cfg"]["context_length"]
+    cut = sum(len(clip.spec.tokenizer().encode(text)) + 2 > slots for text in read)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert validation.count_cut(searcher) == cut and bool(cut) == bool(context)
+    assert [str(one.message) for one in caught] == cut_messages(cut, len(read))
+
+
+def cut_messages(cut: int, count: int) -> list[str]:
+    return [f"x: {cut} of {count} validation sentences are longer than the context of its text tower and lose their end"
+            ] if cut else []
 
 
 def test_validation_is_mean_precision_over_the_galleries(street, clip):

@@ -239,6 +239,18 @@ def test_wrong_settings_stop_before_the_body(workspace, capsys):
     assert "params.yaml: prepare.hight: unknown key (value 9); did you mean 'height'?" in capsys.readouterr().err
 
 
+def test_several_processes_are_refused_where_a_stage_does_not_share_its_batches(workspace, monkeypatch, capsys):
+    (workspace / "params.yaml").write_text("{}\n")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(SystemExit) as ended:
+        run_stage("mgcc", lambda run: pytest.fail("the body ran"))
+    line = capsys.readouterr().err
+    assert ended.value.code == 2 and line.startswith("mgcc: WORLD_SIZE: got 4") and line.count("\n") == 1
+    assert "python -m stages.mgcc" in line and "tbps" in line
+    run_stage("tbps", lambda run: {"seen": 1}, model="sdm")
+    assert json.loads((workspace / "reports/tbps/sdm/metrics.json").read_text())["seen"] == 1
+
+
 def test_a_failing_program_keeps_its_traceback_and_fails_its_run(workspace):
     (workspace / "params.yaml").write_text("{}\n")
 

@@ -1,5 +1,6 @@
 """A small street with captions, and a random CLIP that reads them."""
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from omegaconf import OmegaConf
 from reanchor.clip.model import Clip
 from reanchor.clip.pretrain import blank_clip
 from reanchor.config import Params, from_mapping
-from reanchor.data import prepare
+from reanchor.data import Manifest, prepare
 from reanchor.occlusion import make_occluded
 from reanchor.streetfolk import render_dataset, vocabulary
 from stages.compose import composition
@@ -42,3 +43,9 @@ def small_clip() -> Clip:
     params = settings()
     params.backbone.pretrain.patch = 8
     return blank_clip(params.backbone.pretrain, SIZE, vocabulary())
+
+
+def described(manifest: Manifest, splits: list[str]) -> Manifest:
+    """The same images, with captions in these splits alone."""
+    return dataclasses.replace(manifest, captions=[texts if split in splits else [] for texts, split in
+                                                   zip(manifest.captions, manifest.split, strict=True)])

@@ -18,6 +18,16 @@ from reanchor.errors import ReanchorError
 
 # Three scalars that only OpenAI's own files carry; such models use QuickGELU.
 OPENAI_SCALARS = ("input_resolution", "context_length", "vocab_size")
+# What the encoders here compute; open_clip's default where a configuration is silent. Other values of these change
+# the result without changing any tensor's name.
+PLAIN = {
+    "": {"custom_text": False, "multimodal_cfg": None},
+    "vision_cfg": {"timm_model_name": None, "attentional_pool": False, "pool_type": "tok", "no_ln_pre": False,
+                   "final_ln_after_pool": False},
+    "text_cfg": {"hf_model_name": None, "hf_tokenizer_name": None, "tokenizer_mode": None, "vocab_size": 49408,
+                 "no_causal_mask": False, "embed_cls": False, "pool_type": "argmax", "final_ln_after_pool": False,
+                 "proj_bias": False, "proj_type": "linear"},
+}
 CLIP_FILES = "OpenAI .pt, open_clip .bin and .safetensors that hold tensors only"
 
 
@@ -95,13 +105,26 @@ def _spec(config: Backbone, architecture: dict, size: tuple[int, int], origin: s
 
 
 def architecture_of(model: str) -> dict:
-    """open_clip's own configuration of a model name."""
+    """open_clip's own configuration of a model name.
+
+    Raises:
+        ReanchorError: an unknown name, or a model that is no plain CLIP: another tokenizer, mask, pooling or tower.
+    """
     config = open_clip.get_model_config(model)
     if config is None:
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
         raise ReanchorError(f"backbone.model: open_clip knows no model '{model}'; {hint}")
+    if strange := departures(config):
+        raise ReanchorError(f"backbone.model: {model} is no plain CLIP: it has {', '.join(strange)}; choose one with "
+                            "CLIP's tokenizer, causal text tower and [CLS] token (or CLIP's ResNet), such as ViT-B-16")
     return {**config, "quick_gelu": config.get("quick_gelu", False)}
+
+
+def departures(config: dict) -> list[str]:
+    """The settings ("text_cfg.pool_type last") of an open_clip configuration that make it another model than CLIP."""
+    return [f"{section}.{key} {found}".lstrip(".") for section, plain in PLAIN.items() for key, value in plain.items()
+            if (found := (config.get(section, {}) if section else config).get(key, value)) != value]
 
 
 def openai_architecture(state: dict[str, Tensor]) -> dict:

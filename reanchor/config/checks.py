@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from reanchor.config.sections import NO_BACK_TRANSLATIONS, NOTHING_IMPORTED, TEXT_TERMS, Params, TextRecipe
+from reanchor.config.sections import (
+    NO_BACK_TRANSLATIONS,
+    NOTHING_IMPORTED,
+    TEXT_TERMS,
+    MgccModel,
+    Params,
+    Tbps,
+    TextRecipe,
+)
 from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
@@ -140,17 +148,24 @@ def _tbps(params: Params) -> Iterator[str]:
     for name in ("clip_tuned", "sdm", "tbps_clip"):
         recipe = getattr(config, name)
         if recipe.train:
-            yield from (f"tbps.{name}.{complaint}" for complaint in _recipe(recipe, config.captions_bt, resnet))
+            yield from (f"tbps.{name}.{complaint}" for complaint in _recipe(recipe, config, resnet))
 
 
-def _recipe(recipe: TextRecipe, captions_bt: str, resnet: bool) -> Iterator[str]:
+def _recipe(recipe: TextRecipe, config: Tbps, resnet: bool) -> Iterator[str]:
     if not sum(getattr(recipe, term) for term in TEXT_TERMS):
         yield f"train: got true, but every loss weight is 0; allowed: at least one of {', '.join(TEXT_TERMS)} above 0"
     if recipe.multi_view and not recipe.nitc:
         yield "multi_view: got true with nitc 0; allowed: false, since only N-ITC reads the second view"
-    if recipe.back_translation and captions_bt == NO_BACK_TRANSLATIONS:
-        yield (f"back_translation: got {recipe.back_translation}, but tbps.captions_bt is {captions_bt!r}, which holds "
-               "none; allowed: 0, or a file of back translations")
+    if recipe.multi_view and recipe.augment == "none":
+        yield "multi_view: got true with augment none, so both views would be one; allowed: false, or flip or pool"
+    if recipe.soft_label and not recipe.nitc:
+        yield f"soft_label: got {recipe.soft_label} with nitc 0; allowed: 0, since only N-ITC reads soft labels"
+    if recipe.mixgen and int(recipe.mixgen * config.batch) < 1:
+        yield (f"mixgen: got {recipe.mixgen}, less than one pair of tbps.batch, which is {config.batch}; allowed: 0, "
+               f"or at least {1 / config.batch:.3g}")
+    if recipe.back_translation and config.captions_bt == NO_BACK_TRANSLATIONS:
+        yield (f"back_translation: got {recipe.back_translation}, but tbps.captions_bt is {config.captions_bt!r}, "
+               "which holds none; allowed: 0, or a file of back translations")
     if resnet and recipe.mlm:
         yield f"mlm: got {recipe.mlm}; allowed: 0, since a ResNet has no image tokens to read masked words with"
 
@@ -263,6 +278,11 @@ def _mgcc(params: Params) -> Iterator[str]:
     if params.mgcc.warmup_epochs > params.mgcc.epochs:
         yield (f"mgcc.warmup_epochs: got {params.mgcc.warmup_epochs}; allowed: at most mgcc.epochs, which is "
                f"{params.mgcc.epochs}")
+    if any(left >= right for left, right in pairwise(params.mgcc.milestones)):
+        yield f"mgcc.milestones: got {params.mgcc.milestones}; allowed: ascending epochs, each once"
+    if model.fusion != "attention" and model.temperature != MgccModel().temperature:
+        yield (f"mgcc.model.temperature: got {model.temperature} with mgcc.model.fusion {model.fusion!r}; allowed: "
+               f"{MgccModel().temperature}, the default, since only the fusion attention reads it")
     if not model.granularities or len(set(model.granularities)) < len(model.granularities):
         yield (f"mgcc.model.granularities: got {model.granularities}; allowed: at least one of image_text, patch_word, "
                "patch_text and image_word, each once")

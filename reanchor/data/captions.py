@@ -57,10 +57,13 @@ def read_json_list(path: Path, what: str) -> list:
     """The list that a JSON file holds.
 
     Raises:
-        ReanchorError: not UTF-8, not JSON (with the position), or not a list; `what` names what was expected.
+        ReanchorError: unreadable, not UTF-8, not JSON (with the position), or no list; `what` names what was expected.
     """
     try:
         records = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ReanchorError(f"{path}: cannot be read ({error.strerror}); expected {what}; check its permissions"
+                            ) from error
     except (ValueError, RecursionError) as error:
         raise ReanchorError(f"{path}: not valid JSON ({error}); repair it or take it away") from error
     if not isinstance(records, list):

@@ -18,6 +18,21 @@ class SentenceQueries:
         return len(self.texts)
 
 
+def untrainable(manifest: Manifest) -> str:
+    """Why captions are too few to train and choose a text-based method on them; "" where they suffice.
+
+    It takes a described training image and a described held-out one. A dataset without such images at all is none of
+    this function's business: whoever opens them says so.
+    """
+    if not any(manifest.captions):
+        return "no image of the dataset has a caption"
+    for split, images in (("train", "training"), ("val", "held-out")):
+        rows = manifest.rows(split)
+        if len(rows) and not any(manifest.captions[row] for row in rows if manifest.pid[row] > 0):
+            return f"none of {len(rows)} {images} images has a caption"
+    return ""
+
+
 def sentence_queries(manifest: Manifest, split: str) -> SentenceQueries:
     """The sentences of "val" or "test", every caption of an image for itself.
 

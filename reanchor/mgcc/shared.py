@@ -1,6 +1,6 @@
 """Softmax attention over patches and over words of the same scores, from one exponential.
 
-Both weigh exp(s / tau), over different axes. exp((s - top) / tau + 80), with the highest score as top, serves both:
+Both weigh exp(s / tau), over different axes. exp((s - top) / tau + 60), with the highest score as top, serves both:
 weighted means are ratios of its sums. Scores lie as [B, P, W, N], so that either sum runs along contiguous sentences.
 
 Shapes: B images, P patches, W words, N sentences.
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-HIGH, LOW = 80.0, -80.0  # exponents whose sums over tokens stay well within fp32's normal numbers (-87 to 88)
+# Exponents whose sums over tokens stay well within fp32's normal numbers (-87 to 88). Gradients are divided by these
+# sums, hence the room above: down to 1e-10 they stay normal numbers.
+HIGH, LOW = 60.0, -80.0
 
 
 def shared_means(scores: Tensor, temperature: float, present: Tensor | None = None) -> tuple[Tensor, Tensor] | None:
@@ -20,7 +22,7 @@ def shared_means(scores: Tensor, temperature: float, present: Tensor | None = No
         present: which words count, [W, N].
 
     Returns:
-        None where the scores span so much that the lowest exponential would vanish: 1.6 at tau = .01.
+        None where the scores span so much that the lowest exponential would vanish: 1.4 at tau = .01.
     """
     low, high = (bound.item() for bound in scores.detach().aminmax())
     if (low - high) / temperature + HIGH < LOW:

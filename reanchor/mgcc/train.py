@@ -41,13 +41,15 @@ def train_mgcc(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     pairs = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec, config.model.context)
     validation = TextValidation.open(root / "data/prepared", root / "data/occluded")
     searcher = MgccSearcher(model, clip.spec)
+    cut = validation.count_cut(searcher)
     job = mgcc_job(config, model, pairs, clip.spec, lambda: validation.score(searcher))
     mark = mark_of(config, root)
     outcome = Trainer(job, root / f".checkpoints/mgcc-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
     with atomic_directory(out) as folder:
         save_mgcc(model, replace(clip.spec, interpolation=pairs.images.interpolation), folder,
                   config={"prepare": asdict(params.prepare), "mgcc": asdict(config)})
-    return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut, "selection": RULE}
+    return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut,
+            "cut_validation_sentences": cut, "selection": RULE}
 
 
 def mgcc_job(config: Config, model: Mgcc, pairs: SentencePairs, spec: ClipSpec,

@@ -42,7 +42,7 @@ def search_summary(folder: Path) -> dict:
 
 
 def search_sentences(search: dict) -> list[str]:
-    """Who is first on the whole gallery, and what its occlusion costs each method."""
+    """Who is first on the whole gallery, what its occlusion costs each method, and who was left out."""
     results = search["results"]
     ranked = sorted(search["methods"], key=lambda m: -results[m]["whole"]["R1"]["value"])
     first = f"On the whole gallery {names.method(ranked[0])} is first with R1 {cell(results[ranked[0]]['whole']['R1'])}"
@@ -52,6 +52,9 @@ def search_sentences(search: dict) -> list[str]:
     for condition in search["conditions"][1:DETAILED]:
         costs = ", ".join(f"{names.method(m)} {changed(results[m][condition]['R1'])}" for m in search["methods"])
         lines.append(f"{names.gallery(condition)}: R1 changes by {costs}.")
+    if left_out := search["protocol"].get("left_out"):
+        who, why = ", ".join(map(names.method, left_out)), next(iter(left_out.values()))
+        lines.append(f"Left out, since they could not be trained: {who} ({why}).")
     return lines
 
 

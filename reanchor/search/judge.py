@@ -18,6 +18,8 @@ SearcherFactory = Callable[[], Searcher]
 SEARCHERS = {"zero_shot": "backbone", "clip_tuned": "tbps/clip_tuned", "sdm": "tbps/sdm",
              "tbps_clip": "tbps/tbps_clip", "mgcc": "mgcc"}
 
+UNTRAINED = ("zero_shot",)  # the backbone as it comes
+
 
 def searcher_factories(methods: list[str], models: Path, device: str) -> dict[str, SearcherFactory]:
     """Method -> function that loads it, in the order of `methods`; models are loaded when their turn comes.

@@ -15,8 +15,7 @@ from reanchor.search.memory import SearchMemory, plan_memory
 from reanchor.search.samples import sample_rankings
 from reanchor.search.similarities import Similarities, rank
 from reanchor.search.study import GalleryCondition, SearchStudy
-from reanchor.search.words import cut_sentences
-from reanchor.text.searcher import Encoded, Searcher
+from reanchor.text.searcher import Encoded, Searcher, cut_sentences
 
 
 @dataclass

@@ -64,6 +64,7 @@ def protocol(config: Search, study: SearchStudy, searched: dict[str, Searched]) 
         "junk": "pid -1 is dropped",
         "lost_sentences_says": f"{counts['lost_sentences']} of {counts['sentences']} sentences describe nobody in the "
                                "gallery and are left out",
+        "left_out": {name: study.untrainable for name in config.methods if study.untrainable and name not in searched},
         "cut_sentences": {name: one.cut for name, one in searched.items()},
         "ties": "equal similarities go to the earlier gallery image",
         "selection": "checkpoints are chosen on held-out training identities only",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.data import ImageStore, Manifest
-from reanchor.data.sentences import SentenceQueries, sentence_queries
+from reanchor.data.sentences import SentenceQueries, sentence_queries, untrainable
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import DISTRACTOR
 from reanchor.evaluation.preprocessing import Preprocessing
@@ -39,6 +39,7 @@ class SearchStudy:
     junk_dropped: int = 0
     card: str = ""  # the dataset's protocol card
     interpolation: str = ""
+    untrainable: str = ""  # why no method can be trained on this dataset's captions; "": they can
 
     @property
     def conditions(self) -> list[GalleryCondition]:
@@ -101,7 +102,7 @@ def load_search_study(prepared: Path, occluded: Path) -> SearchStudy:
     left_out = json.loads((prepared / "statistics.json").read_text())["found"]["junk"]
     study = SearchStudy(store.images, labels, sentence_queries(manifest, "test"), gallery,
                         _suites(occluded, gallery), left_out + len(rows) - len(gallery),
-                        manifest.metadata.get("card", ""), manifest.interpolation)
+                        manifest.metadata.get("card", ""), manifest.interpolation, untrainable(manifest))
     if len(study.sentences) and study.lost == len(study.sentences):
         raise ReanchorError(f"{prepared}: none of the {len(study.sentences)} sentences describes a person of the "
                             f"gallery of {len(gallery)}; check which images captions.json names")

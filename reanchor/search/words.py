@@ -1,10 +1,10 @@
-"""Which words of a sentence a method kept, and how many sentences lost their end.
+"""Which words of a sentence a method kept.
 
-Both need the searcher's optional attributes `tokenizer` and `context` (token slots of its text tower), and heed its
-optional `read` (str -> str, the sentence as it is tokenised).
+It needs the searcher's optional attribute `tokenizer`, and heeds its optional `read` (str -> str, the sentence as it
+is tokenised).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from open_clip.tokenizer import SimpleTokenizer
 
@@ -12,15 +12,6 @@ from reanchor.clip.tokenizer import WORD, BytePairTokenizer, Tokenizer
 from reanchor.text.searcher import Searcher
 
 Span = tuple[int, int]  # [start, stop) in characters
-
-
-def cut_sentences(searcher: Searcher, texts: Sequence[str]) -> int:
-    """How many sentences have more tokens than fit between [SOS] and [EOS]; 0 where the searcher tells no context."""
-    tokenizer, context = getattr(searcher, "tokenizer", None), getattr(searcher, "context", None)
-    if tokenizer is None or context is None:
-        return 0
-    read = getattr(searcher, "read", str)
-    return sum(len(tokenizer.encode(read(text))) > context - 2 for text in texts)
 
 
 def kept_spans(searcher: Searcher, text: str, kept: Iterable[int]) -> list[Span]:

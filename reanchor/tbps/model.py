@@ -23,7 +23,7 @@ class TbpsModel(nn.Module):
         identities: of the training set, C.
 
     Raises:
-        ReanchorError: masked words on an image tower without tokens.
+        ReanchorError: masked words on an image tower without tokens, or dropout of attention that knows none.
     """
 
     def __init__(self, towers: DualEncoder, recipe: TextRecipe, identities: int):
@@ -39,6 +39,9 @@ class TbpsModel(nn.Module):
         self.classifier = nn.Linear(width, identities) if recipe.id else None
         self.masked_words = MaskedWords(width, towers.text.token_embedding.num_embeddings) if recipe.mlm else None
         for block in towers.text.transformer.resblocks:
+            if recipe.dropout and not isinstance(block.attn, nn.MultiheadAttention):
+                raise ReanchorError(f"tbps.*.dropout: got {recipe.dropout}, but the text tower's attention is a "
+                                    f"{type(block.attn).__name__}, which has none; allowed: 0")
             block.attn.dropout = recipe.dropout
         if recipe.lock:
             towers.image.visual.conv1.requires_grad_(False)

@@ -43,6 +43,7 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     validation = TextValidation.open(root / "data/prepared", root / "data/occluded")
     model = build_model(clip, every.images.identities, config, recipe).to(device)
     searcher = DualSearcher(name, model.towers, clip.spec)
+    cut = validation.count_cut(searcher)
     back = read_back_translations(root / config.captions_bt, root / "data/prepared", pairs, recipe.clean
                                   ) if recipe.back_translation else None
     run = TbpsRun(config, recipe, model, Draws(pairs, clip.spec, recipe, config.occluded, back))
@@ -54,7 +55,8 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     with atomic_directory(out) as folder:
         save_dual(model.towers, replace(clip.spec, interpolation=pairs.images.interpolation), name, folder,
                   config=trained_with(name, params))
-    return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut, "selection": RULE}
+    return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut,
+            "cut_validation_sentences": cut, "selection": RULE}
 
 
 def build_model(clip: Clip, identities: int, config: Tbps, recipe: TextRecipe) -> TbpsModel:

@@ -29,3 +29,16 @@ class Searcher(Protocol):
     def similarity(self, sentences: Encoded, images: Encoded) -> Tensor:
         """fp32 [sentences, images]; higher is more alike. Callers pass blocks that memory can hold."""
         ...
+
+
+def cut_sentences(searcher: Searcher, texts: Sequence[str]) -> int:
+    """How many sentences have more tokens than fit between [SOS] and [EOS]; 0 where the searcher tells no context.
+
+    Optional attributes of a searcher: `tokenizer`, `context` (token slots of its text tower) and `read` (str -> str,
+    the sentence as it is tokenised).
+    """
+    tokenizer, context = getattr(searcher, "tokenizer", None), getattr(searcher, "context", None)
+    if tokenizer is None or context is None:
+        return 0
+    read = getattr(searcher, "read", str)
+    return sum(len(tokenizer.encode(read(text))) > context - 2 for text in texts)

@@ -3,6 +3,7 @@
 Test identities take no part in it.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from reanchor.data.sentences import sentence_queries
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import Labels, rank_distances
 from reanchor.occlusion import open_set
-from reanchor.text.searcher import Encoded, Searcher
+from reanchor.text.searcher import Encoded, Searcher, cut_sentences
 
 OCCLUDED = "gallery-ogor"  # the gallery with OGor copies in the place of some images
 RULE = "highest validation mAP of sentences, the mean over the galleries at hand, of held-out training identities"
@@ -53,6 +54,13 @@ class TextValidation:
             suite = open_set(occluded, "val", OCCLUDED)
             copies[OCCLUDED] = np.searchsorted(rows, suite.rows), suite.images
         return cls(store.images[rows], manifest.pid[rows], queries.texts, manifest.pid[queries.rows], copies)
+
+    def count_cut(self, searcher: Searcher) -> int:
+        """How many sentences this method cannot read to their end; one warning says so."""
+        if cut := cut_sentences(searcher, self.texts):
+            warnings.warn(f"{searcher.name}: {cut} of {len(self.texts)} validation sentences are longer than the "
+                          "context of its text tower and lose their end", stacklevel=2)
+        return cut
 
     def score(self, searcher: Searcher) -> dict[str, float]:
         """mAP in percent of each gallery, "val_mAP_whole" first, and their mean as "score"."""

@@ -51,7 +51,7 @@ class _Gather(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> Tensor:
         # every rank's loss reads this rank's features; sum over ranks, so that averaging the weights' gradients
         # over ranks afterwards gives the gradient of the one loss over the whole batch
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)  # autograd's own may be another node's too
         dist.all_reduce(gradient)
         return gradient[ctx.start:ctx.start + ctx.count]
 
