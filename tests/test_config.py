@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import pytest
+from composed import composed
 from omegaconf import OmegaConf
 
 from reanchor.config import Params, flatten, from_mapping, load
@@ -177,7 +178,7 @@ def test_groups_reach_the_settings_they_are_for(root):
         "backbone=openai_vit_b16",
         "method=saga_free",
     ]
-    params = from_mapping(OmegaConf.to_container(OmegaConf.create(composition(root, overrides))))
+    params = composed(*overrides)
     assert (params.prepare.root, params.prepare.height, params.prepare.width) == ("/data/m", 256, 128)
     assert not params.render.enabled
     assert (params.finetune.optimizer, params.finetune.lr, params.finetune.epochs) == ("adam", 5e-6, 60)

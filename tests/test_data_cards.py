@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from composed import composed
 from data_factory import market, picture
 from layout_factory import LAYOUTS, fill, occluded_market, pairs, vehicleid, veri776
 from occlusion_factory import draw_library
-from omegaconf import OmegaConf
 from PIL import Image
 
-from reanchor.config import Params, from_mapping
+from reanchor.config import Params
 from reanchor.config.sections import Occlude, Prepare
 from reanchor.data import ImageStore, Manifest, prepare
 from reanchor.data.cards import CARDS
@@ -18,7 +18,6 @@ from reanchor.data.readers import READERS
 from reanchor.errors import ReanchorError
 from reanchor.occlusion import OccludedSet, make_occluded
 from stages.check import check_dataset
-from stages.compose import composition
 
 WITHDRAWN = {"dukemtmc_reid", "occluded_duke", "p_dukemtmc"}
 TEST_ONLY = {"occluded_reid", "partial_reid", "partial_ilids"}
@@ -82,7 +81,7 @@ def test_counts_add_up_to_published_totals():
 @pytest.mark.parametrize("name", sorted(set(CARDS) - {"none"}))
 def test_every_card_has_an_option_that_agrees_with_it(root, name):
     overrides = [f"dataset={name}"]
-    params = from_mapping(OmegaConf.to_container(OmegaConf.create(composition(root, overrides))))
+    params = composed(*overrides)
     card, chosen = CARDS[name], params.prepare
     assert (chosen.card, chosen.reader) == (name, card.reader)
     assert params.prompts.after == f"{card.kind}."
@@ -139,20 +138,17 @@ def test_a_card_is_read_by_its_own_reader(tmp_path):
     assert run(market(tmp_path / "data"), tmp_path / "out", "none")[1].metadata["camera_rule"] == "auto"
 
 
-def test_training_is_refused_where_there_is_no_training_split(root):
-    def params(*overrides):
-        return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(root, list(overrides)))))
-
-    check_dataset(params("dataset=occluded_reid", "method=zero_shot"))
+def test_training_is_refused_where_there_is_no_training_split():
+    check_dataset(composed("dataset=occluded_reid", "method=zero_shot"))
     check_dataset(Params())
     with pytest.raises(ReanchorError) as caught:
-        check_dataset(params("dataset=occluded_reid", "method=baseline"))
+        check_dataset(composed("dataset=occluded_reid", "method=baseline"))
     assert str(caught.value) == (
         "params.yaml: finetune.baseline.train: got true, but Occluded-REID (prepare.card 'occluded_reid') has no "
         "training split; allowed: false for finetune.baseline.train (compose with method=zero_shot), or another "
         "dataset to train on")
     with pytest.raises(ReanchorError, match=r"false for prompts\.train, finetune\.baseline\.train, finetune"):
-        check_dataset(params("dataset=partial_ilids"))
+        check_dataset(composed("dataset=partial_ilids"))
 
 
 @pytest.mark.parametrize("name", sorted(TEST_ONLY))

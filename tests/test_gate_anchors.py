@@ -2,21 +2,18 @@
 
 import pytest
 import torch
+from composed import composed
 from golden_files import tiny_clip
-from omegaconf import OmegaConf
-from text_factory import ROOT
 from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.clipreid.model import ReidModel
-from reanchor.config import from_mapping
 from reanchor.errors import ReanchorError
 from reanchor.gate.anchors import SURE, AnchorNetwork
 from reanchor.gate.replay import replay
 from reanchor.gate.store import gate_model, read_gated, save_gated, seeing_network
 from reanchor.saga.batch import TokenBatch
 from reanchor.saga.store import blank_head
-from stages.compose import composition
 
 IMAGES = torch.randn(3, 3, 64, 32, generator=Generator().manual_seed(0))
 
@@ -76,10 +73,6 @@ def test_anchors_of_more_than_tokens_are_refused(domain):
 @pytest.mark.parametrize("wrong", ["gate.trained=true", "gate.model=baseline"])
 def test_other_settings_are_refused(wrong):
     wanted = ["method=gate", "gate.source=saga"]
-    assert composed(wanted).gate.source == "saga"
+    assert composed(*wanted).gate.source == "saga"
     with pytest.raises(ReanchorError, match=r"gate\.source: got 'saga' with gate\.trained"):
-        composed([*wanted, wrong])
-
-
-def composed(overrides: list[str]):
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, overrides))))
+        composed(*wanted, wrong)

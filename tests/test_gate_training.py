@@ -3,13 +3,11 @@
 import csv
 import dataclasses
 import json
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from golden_files import tiny_clip
 from safetensors.torch import load_file
 from torch import Generator
@@ -23,7 +21,6 @@ from reanchor.config import Params, from_mapping
 from reanchor.config.sections import Evaluate
 from reanchor.data import prepare
 from reanchor.embedding import load_embedder
-from reanchor.errors import ReanchorError
 from reanchor.evaluation.evaluate import method_factories
 from reanchor.files import atomic_directory
 from reanchor.gate.gates import NetworkGates
@@ -32,11 +29,10 @@ from reanchor.gate.store import gate_model, read_gated, save_gated
 from reanchor.gate.train import train_gate
 from reanchor.gate.visibility import VisibilityNetwork
 from reanchor.occlusion import TARGET, make_occluded
-from reanchor.saga.store import blank_head, save_saga
+from reanchor.saga.store import blank_head, read_saga, save_saga
 from reanchor.streetfolk import render_dataset
 from reanchor.training.recorder import PhaseRecorder
 from reanchor.validation import Validation
-from stages.compose import composition
 
 SETTINGS = {
     "render": {"train_identities": 12, "test_identities": 4, "train_images": 4, "test_images": 4, "distractors": 2,
@@ -257,67 +253,6 @@ def test_a_phase_of_a_curve_is_shifted_and_renamed():
     assert curve.rows == [(14, {"step": 14, "epoch": 4, "visibility_loss": 0.5, "lr": 0.1})]
 
 
-@pytest.mark.parametrize(("settings", "parts"), [
-    ({"gate": {"eps": 0.0}}, ["gate.eps", "0.0", "at least 1e-06"]),
-    ({"gate": {"source": "exact"}}, ["gate.source", "'exact'", "network, shared, saga, ones"]),
-    ({"gate": {"model": "saga"}}, ["gate.model", "'saga'", "clip_reid, baseline"]),
-    ({"gate": {"behind_share": 1.5}}, ["gate.behind_share", "1.5", "at most 1.0"]),
-    ({"gate": {"masking": 0, "ogor": 0, "people": 0}}, ["gate.masking", "at least one of the three"]),
-    ({"gate": {"train": True, "blocks": 7}}, ["gate.blocks", "7", "at most 6"]),
-    ({"gate": {"train": True, "network_blocks": 7}}, ["gate.network_blocks", "7", "at most 6"]),
-    ({"gate": {"shared_blocks": [4, 2]}}, ["gate.shared_blocks", "[4, 2]", "ascending"]),
-    ({"gate": {"train": True, "source": "shared", "shared_blocks": [7]}}, ["gate.shared_blocks", "[7]", "1 to 6"]),
-    ({"gate": {"train": True, "source": "saga"}, "saga": {"domain": "cam"}},
-     ["saga.domain: got 'cam' with gate.source 'saga'", "mlp or none"]),
-    ({"evaluate": {"saga_features": ["orthogonal"]}, "saga": {"feature_width": 32}},
-     ["saga.feature_width: got 32", "allowed: 0 or "]),
-    ({"evaluate": {"saga_features": ["orthogonal"]}, "saga": {"feature_width": 512},
-      "backbone": {"source": "open_clip", "model": "ViT-B-16", "tag": "openai"}},
-     ["saga.feature_width: got 512", "allowed: 0 or 768"]),
-    ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
-    ({"gate": {"train": True, "model": "baseline"}, "finetune": {"baseline": {"train": False, "i2tce": 0}},
-      "evaluate": {"methods": ["gated"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),
-    ({"gate": {"train": True, "trained": True}, "prompts": {"train": False}, "saga": {"train": False},
-      "finetune": {"clip_reid": {"train": False}}, "evaluate": {"methods": ["gated"]}},
-     ["prompts.train", "gate.trained is true"]),
-    ({"evaluate": {"methods": ["gated"]}}, ["evaluate.methods", "'gated'", "method=saga, gate"]),
-])
-def test_settings_of_the_gate_that_cannot_be(settings, parts):
-    with pytest.raises(ReanchorError) as caught:
-        from_mapping(settings, source="params.yaml")
-    assert all(part in str(caught.value) for part in parts) and "\n" not in str(caught.value), caught.value
-
-
-def test_the_stage_depends_on_each_setting_that_its_generator_reads():
-    repository = Path(__file__).parent.parent
-    read = set(re.findall(r"\bocclude\.(\w+)", (repository / "reanchor/gate/generator.py").read_text()))
-    listed = yaml.safe_load((repository / "dvc.yaml").read_text())["stages"]["gate"]["params"]
-    assert {"people_size", "variant"} <= read <= {key.removeprefix("occlude.") for key in listed}
-
-
-def test_both_options_compose(root):
-    from omegaconf import OmegaConf
-
-    repository = Path(__file__).parent.parent
-    for option, trained, eps in (("gate", False, 0.1), ("gate_trained", True, 0.02)):
-        made = from_mapping(OmegaConf.to_container(OmegaConf.create(composition(repository, [f"method={option}"]))))
-        assert made.gate.train and (made.gate.trained, made.gate.eps) == (trained, eps)
-        assert made.evaluate.methods[-1] == "gated"
-    assert not from_mapping(OmegaConf.to_container(OmegaConf.create(composition(repository, [])))).gate.train
-
-
-def test_the_run_names_the_weights_the_gate_stands_on():
-    from stages.tracking import parents_of
-
-    assert parents_of("gate", params()) == ("models/backbone", "models/finetune/baseline")
-    assert parents_of("gate", params(trained=True)) == ("models/backbone",)
-    texts = Params()
-    texts.gate.source = "saga"
-    assert parents_of("gate", texts) == ("models/saga",)  # which holds a backbone of its own
-    texts.gate.source, texts.gate.trained = "network", True
-    assert parents_of("gate", texts) == parents_of("clip_reid", texts) == ("models/backbone", "models/prompts")
-
-
 def test_sagas_anchors_gate_sagas_backbone(street, tmp_path):
     clip, settings = Clip.load(street / "models/backbone"), params()
     model = ReidModel(clip.image_encoder(), 8)
@@ -330,9 +265,10 @@ def test_sagas_anchors_gate_sagas_backbone(street, tmp_path):
     settings = dataclasses.replace(settings, gate=dataclasses.replace(settings.gate, source="saga"))
     figures = train_gate(settings, street, tmp_path / "gate", Curve())
     assert {"auc_stranger_people-0.40", "plain_mAP_whole", "gated_mAP_ogor", "exact_mAP_whole"} <= figures.keys()
-    embedder = load_embedder(tmp_path / "gate")
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
-    found = embedder.embed(images, np.ones(3, np.int64))
+    found = load_embedder(tmp_path / "gate").embed(images, np.ones(3, np.int64))
     assert found.token_weights.std() > 1e-3
-    assert np.abs(found.features - load_embedder(street / "models/saga", variant="cls").embed(
-        images, np.ones(3, np.int64)).features[:, :1]).max() > 0
+    network, (saved, reid, *_) = read_gated(tmp_path / "gate")[0].encoder.network, read_saga(street / "models/saga")
+    for part, own in ((network.trunk, reid.encoder), (network.head, saved)):
+        kept = part.state_dict()
+        assert all(torch.equal(kept[name], value) for name, value in own.state_dict().items())

@@ -1,24 +1,19 @@
 """The whole laboratory: series one change at a time, sides, unseen classes, released OGor, masks from a folder."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from composed import composed
 from occlusion_factory import H, W, draw_library, entries, write_prepared
-from omegaconf import OmegaConf
 from PIL import Image
 
-from reanchor.config import from_mapping
 from reanchor.config.sections import Occlude
 from reanchor.data import ImageStore, Manifest
 from reanchor.errors import ReanchorError
 from reanchor.occlusion import STRANGER, TARGET, OccludedSet, make_occluded
 from reanchor.occlusion.people import silhouette
 from reanchor.occlusion.plan import controlled, first_of_runs, plan
-from stages.compose import composition
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +30,7 @@ def preset(root, *overrides):
     given = ["occlusion=laboratory", f"occlude.library={root}/library", "occlude.unseen_classes=[kite]",
              "occlude.masking_ratios=[0.0,0.2]", "occlude.people_ratios=[0.2]", "occlude.mixed_ratios=[0.4]",
              *overrides]
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, given)))).occlude
+    return composed(*given).occlude
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
+from composed import ROOT, composed
 from recorders import Rows
 from safetensors import safe_open
 
@@ -16,7 +16,7 @@ from reanchor.clip.pretrain import blank_clip
 from reanchor.clipreid.data import TrainingImages
 from reanchor.clipreid.prompts import train_prompts
 from reanchor.clipreid.train import build_model, train_stage2
-from reanchor.config import Params, from_mapping
+from reanchor.config import Params
 from reanchor.data import Manifest, prepare
 from reanchor.embedding import load_embedder
 from reanchor.errors import ReanchorError
@@ -24,7 +24,6 @@ from reanchor.occlusion import make_occluded
 from reanchor.streetfolk import render_dataset, vocabulary
 from stages.compose import composition
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZE = (64, 32)
 SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "finetune.epochs=1",
          "finetune.identities=4", "finetune.pad=2", "finetune.warmup_epochs=0"]
@@ -42,7 +41,7 @@ def settings(train: str, ablation: str) -> Params:
     overrides = [*SMALL, f"train={train}", f"ablation={ablation}"]
     if ablation != "one_stage":  # whose prompts are not trained beforehand
         overrides += ["prompts.epochs=1", "prompts.warmup_epochs=0"]
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, overrides))))
+    return composed(*overrides)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from composed import ROOT, composed
 from omegaconf import OmegaConf
 from recorders import Rows
 
 from reanchor.clip.pretrain import blank_clip
 from reanchor.clipreid.prompts import train_prompts
 from reanchor.clipreid.train import train_stage2
-from reanchor.config import Params, from_mapping
+from reanchor.config import Params
 from reanchor.data import prepare
 from reanchor.embedding import load_embedder
 from reanchor.occlusion import make_occluded
@@ -21,7 +22,6 @@ from reanchor.saga.run import train_saga
 from reanchor.streetfolk import render_dataset, vocabulary
 from stages.compose import composition
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZE = (64, 32)
 SMALL = ["profile=smoke", "prepare.height=64", "prepare.width=32", "backbone.stride=0", "prompts.epochs=1",
          "prompts.warmup_epochs=0", "prompts.context=4", "finetune.epochs=1", "finetune.identities=4", "finetune.pad=2",
@@ -43,7 +43,7 @@ CASES = {
 @functools.cache
 def settings(case: str) -> Params:
     overrides = [*CASES[case], *SMALL]
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, overrides))))
+    return composed(*overrides)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,6 @@ def test_the_documented_commands_compose():
         assert (one.prompts.before, one.prompts.context, one.prompts.epochs) == ("", 8, 100)
     methods = {method for found in re.findall(r"--methods (.+?) --seeds", text) for method in found.split()}
     assert methods == {path.stem for path in (ROOT / "conf/method").glob("saga*.yaml")}
-    got = {method: vars(from_mapping(OmegaConf.to_container(OmegaConf.create(composition(
-        ROOT, [f"method={method}"])))).saga) for method in methods}
+    got = {method: vars(composed(f"method={method}").saga) for method in methods}
     changed = {method: {name for name in one if one[name] != got["saga"][name]} for method, one in got.items()}
     assert all(len(names) == (method != "saga") for method, names in changed.items()), changed

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from composed import composed
 from golden_files import FORWARD, GRADIENT, golden, tiny_clip
-from omegaconf import OmegaConf
-from text_factory import ROOT
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
@@ -13,14 +12,12 @@ from reanchor.clipreid.finetune import lr_factor, stage2_losses
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.prompts import PromptLearner, prompts_job, stage1_losses, stage1_lr
 from reanchor.clipreid.texts import FixedTexts
-from reanchor.config import from_mapping
 from reanchor.config.sections import Finetune, LossWeights, Prompts
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.extras import centralise_parts
 from reanchor.evaluation.nfc import centralise
 from reanchor.evaluation.ranking import Labels
 from reanchor.saga.features import concat, fuse
-from stages.compose import composition
 
 STAGE1 = Prompts(context=8, zero_slots=8, before="", after="person.", schedule="saga", epochs=100, batch=64, lr=3.5e-4,
                  warmup_lr=1e-5, min_lr=1e-6, warmup_epochs=5, weight_decay=1e-4)
@@ -91,7 +88,7 @@ def test_stage_2_agrees():
 
 
 def test_the_preset_has_both_stages():
-    params = composed(["train=saga_market1501", "backbone=openai_vit_b16"])
+    params = composed("train=saga_market1501", "backbone=openai_vit_b16")
     for name in ("context", "zero_slots", "before", "after", "schedule", "epochs", "batch", "lr", "warmup_lr", "min_lr",
                  "warmup_epochs", "weight_decay"):
         assert getattr(params.prompts, name) == getattr(STAGE1, name), name
@@ -104,7 +101,7 @@ def test_the_preset_has_both_stages():
 @pytest.mark.parametrize("wrong", [["finetune.schedule=cosine"], ["finetune.warmup_epochs=1"]])
 def test_a_warm_up_is_of_steps_or_of_epochs(wrong):
     with pytest.raises(ReanchorError, match=r"finetune\.warmup_steps: got 10 with schedule"):
-        composed(["train=saga_market1501", "backbone=openai_vit_b16", *wrong])
+        composed("train=saga_market1501", "backbone=openai_vit_b16", *wrong)
 
 
 def test_nfc_before_the_fusion_agrees():
@@ -137,7 +134,3 @@ def mean_ap(query, gallery, labels, favour: float) -> float:
         if match.any():
             found.append((np.cumsum(match) / np.arange(1, len(match) + 1))[match].mean())
     return 100 * float(np.mean(found))
-
-
-def composed(overrides: list[str]):
-    return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(ROOT, overrides))))

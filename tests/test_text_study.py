@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from composed import composed
 from layout_factory import LAYOUTS, fill, write_records
-from omegaconf import OmegaConf
 from search_fakes import unit
 from test_occlusion_suites import draw_library
 
 from reanchor.clipreid.data import TrainingImages
-from reanchor.config import Params, from_mapping
+from reanchor.config import Params
 from reanchor.config.sections import Occlude, Prepare, Search
 from reanchor.data import Manifest, prepare
 from reanchor.errors import ReanchorError
@@ -27,7 +27,6 @@ from reanchor.search.judge import judge
 from reanchor.search.study import load_search_study
 from reanchor.validation import Validation
 from stages import evaluate
-from stages.compose import composition
 from stages.runner import StageRun
 
 REASON = "the dataset has no query images: its sentences search the gallery (stage search)"
@@ -71,9 +70,8 @@ def test_occluded_sets_are_of_training_validation_and_gallery(tmp_path, name):
 
 
 @pytest.mark.parametrize("option", ["text_paper", "text_released"])
-def test_the_occluded_datasets_of_mgcc(tmp_path, root, option):
-    made = OmegaConf.to_container(OmegaConf.create(composition(root, ["dataset=rstpreid", f"occlusion={option}"])))
-    config = from_mapping(made).occlude
+def test_the_occluded_datasets_of_mgcc(tmp_path, option):
+    config = composed("dataset=rstpreid", f"occlusion={option}").occlude
     assert (config.ratio_low, config.ratio_high, config.splits) == (0.1, 0.6, ["train", "val", "test"])
     LAYOUTS["rstpreid"](tmp_path / "raw")
     more = fill(tmp_path / "raw/imgs", [f"{pid:04d}_c{camera}_0099.jpg" for pid in range(8) for camera in (3, 4, 5)])

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
+from composed import ROOT
 from omegaconf import OmegaConf
 
 from reanchor.clip.model import Clip
@@ -14,7 +15,6 @@ from reanchor.occlusion import make_occluded
 from reanchor.streetfolk import render_dataset, vocabulary
 from stages.compose import composition
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZE = (64, 32)
 SMALL = ["profile=smoke", "prepare.height=64", "prepare.width=32"]
 

@@ -51,7 +51,7 @@ def stage2_terms(model: ReidModel, out: Stage2Output, labels: Tensor, weights: L
         "triplet": sum(batch_hard_triplet(feature, labels, margin) for feature in features),
     }
     terms |= text_losses(out.features[2], labels, weights, texts, smoothing)
-    if model.token_block:
+    if weights.token:
         score, mean = model.token_scores(out)
         terms["token"] = identity_cross_entropy(score, labels, smoothing) + batch_hard_triplet(mean, labels, margin)
     return {**terms, "loss": sum(getattr(weights, name) * value for name, value in terms.items())}

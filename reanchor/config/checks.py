@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from reanchor.config.sections import (
+    GATING_DOMAINS,
     NO_BACK_TRANSLATIONS,
     NOTHING_IMPORTED,
     TEXT_TERMS,
@@ -17,7 +18,6 @@ from reanchor.errors import ReanchorError
 STREETFOLK_ROOT = "data/streetfolk"
 _OPEN_CLIP_BLOCKS = {"ViT-B": 12, "ViT-L": 24, "ViT-H": 32}  # by the model name's beginning
 _OPEN_CLIP_WIDTHS = {"ViT-B": 768, "ViT-L": 1024, "ViT-H": 1280}
-_GATING_DOMAINS = ("mlp", "none")  # domain anchors that are made of patch tokens alone
 
 
 def check_together(params: Params, source: str) -> None:
@@ -215,9 +215,9 @@ def _gate(params: Params) -> Iterator[str]:
         yield (f"gate.source: got 'saga' with gate.trained {str(gate.trained).lower()}, gate.model {gate.model!r} and "
                f"saga.train {str(params.saga.train).lower()}; allowed: false, 'clip_reid' and true, since SAGA's "
                "anchors are trained on CLIP-ReID's finished tokens")
-    if gate.train and gate.source == "saga" and params.saga.domain not in _GATING_DOMAINS:
+    if gate.train and gate.source == "saga" and params.saga.domain not in GATING_DOMAINS:
         yield (f"saga.domain: got {params.saga.domain!r} with gate.source 'saga'; allowed: "
-               f"{' or '.join(_GATING_DOMAINS)}, whose anchors are made of patch tokens alone")
+               f"{' or '.join(GATING_DOMAINS)}, whose anchors are made of patch tokens alone")
     if gate.warmup_epochs > gate.epochs:
         yield f"gate.warmup_epochs: got {gate.warmup_epochs}; allowed: at most gate.epochs, which is {gate.epochs}"
     if gate.train and not gate.trained and not getattr(params.finetune, gate.model).train:

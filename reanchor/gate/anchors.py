@@ -10,15 +10,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from reanchor.clip.block import residual_block
 from reanchor.clip.model import freeze
 from reanchor.clip.vision import ImageEncoder
+from reanchor.config.sections import GATING_DOMAINS
 from reanchor.errors import ReanchorError
+from reanchor.gate.shared import tokens_behind
 from reanchor.saga.batch import TokenBatch
 from reanchor.saga.head import SagaHead
 
 SURE = 1e-4  # weights stay so far from 0 and 1, so that their logits are finite
-DOMAINS = ("none", "mlp")  # the others need the camera, or the [CLS] that is yet to be gated
 
 
 class AnchorNetwork(nn.Module):
@@ -38,9 +38,10 @@ class AnchorNetwork(nn.Module):
     def __init__(self, encoder: ImageEncoder, head: SagaHead, taps: Sequence[int]):
         super().__init__()
         kind = head.domain.kind if head.domain else "none"
-        if kind not in DOMAINS:
-            raise ReanchorError(f"gate.source: got saga with saga.domain {kind}; allowed: {', '.join(DOMAINS)}, whose "
-                                "anchors are made of patch tokens alone; train SAGA with one of these")
+        if kind not in GATING_DOMAINS:
+            raise ReanchorError(f"gate.source: got saga with saga.domain {kind}; allowed: "
+                                f"{', '.join(GATING_DOMAINS)}, whose anchors are made of patch tokens alone; train "
+                                "SAGA with one of these")
         self.trunk, self.head, self.taps = encoder, freeze(head), tuple(taps)
 
     def read(self, seen: dict[int, Tensor]) -> Tensor:
@@ -51,7 +52,4 @@ class AnchorNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, T] of normalised images [B, 3, H, W], by the blocks that are read and no more."""
-        x, seen = self.trunk.start(images), {}
-        for number, block in enumerate(self.trunk.visual.transformer.resblocks[:max(self.taps)], start=1):
-            x = seen[number] = residual_block(block, x)
-        return self.read(seen)
+        return self.read(tokens_behind(self.trunk, images, self.taps))

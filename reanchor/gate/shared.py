@@ -66,12 +66,17 @@ class SharedNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, T] of normalised images [B, 3, H, W], by the blocks that are read and no more."""
-        x, seen = self.trunk.start(images), {}
-        for number, block in enumerate(self.trunk.visual.transformer.resblocks[:max(self.taps)], start=1):
-            x = residual_block(block, x)
-            if number in self.taps:
-                seen[number] = x
-        return self.read(seen)
+        return self.read(tokens_behind(self.trunk, images, self.taps))
+
+
+def tokens_behind(encoder: ImageEncoder, images: Tensor, taps: Collection[int]) -> dict[int, Tensor]:
+    """The tokens [B, 1+T, D] behind each tapped block, of the plain pass; blocks behind the last are left out."""
+    x, seen = encoder.start(images), {}
+    for number, block in enumerate(encoder.visual.transformer.resblocks[:max(taps)], start=1):
+        x = residual_block(block, x)
+        if number in taps:
+            seen[number] = x
+    return seen
 
 
 class SharedGatedEncoder(nn.Module):

@@ -9,15 +9,19 @@ from torch import Generator, Tensor, nn
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.text import TextEncoder
 from reanchor.clipreid.data import TrainingImages, augment
-from reanchor.clipreid.model import ReidModel
-from reanchor.config.sections import Finetune, Saga
+from reanchor.clipreid.finetune import stage2_terms
+from reanchor.clipreid.model import ReidModel, Stage2Output
+from reanchor.clipreid.texts import FixedTexts
+from reanchor.config.sections import Finetune, LossWeights, Saga
 from reanchor.data.sampler import IdentitySampler
 from reanchor.saga.batch import tapped_blocks, token_batch
 from reanchor.saga.head import SagaHead
-from reanchor.saga.losses import stage2_cls_losses, stage3_losses
+from reanchor.saga.losses import stage3_losses
 from reanchor.saga.train import head_groups
 from reanchor.training.loop import Job
 from reanchor.training.schedule import warmup_then
+
+STAGE2 = LossWeights(id=0.25, triplet=1.0, i2tce=1.0, i2t=0.0, t2i=0.0, token=0.0)  # as in their stage 2
 
 
 def backbone_parameters(reid: ReidModel, neck_bias: bool = False) -> list[nn.Parameter]:
@@ -41,9 +45,11 @@ def stage4_losses(head: SagaHead, reid: ReidModel, text: TextEncoder, images: Te
     blocks = tapped_blocks(config.token_blocks, reid.encoder.depth)
     encoded = reid.encode(images, sides, blocks)
     terms = stage3_losses(head(token_batch(encoded, blocks, cameras), head.anchors(text)), labels, head, config)
-    before = stage2_cls_losses(reid.classifier(reid.neck(encoded.cls)), encoded.cls, encoded.projected, texts, labels,
-                               config)
-    return {**before, **terms, "loss": terms["loss"] + config.stage2_weight * before["loss"]}
+    out = Stage2Output([reid.classifier(reid.neck(encoded.cls))], [*encoded.features.values()], encoded)
+    before = stage2_terms(reid, out, labels, STAGE2, FixedTexts(texts), config.label_smoothing, config.margin,
+                          heads="cls")
+    named = {f"cls_{name}": value for name, value in before.items() if name != "loss"}
+    return {**named, **terms, "loss": terms["loss"] + config.stage2_weight * before["loss"]}
 
 
 def stage4_job(config: Saga, finetune: Finetune, head: SagaHead, reid: ReidModel, text: TextEncoder,

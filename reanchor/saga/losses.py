@@ -1,4 +1,4 @@
-"""Losses of SAGA's stages 3 and 4 (the authors' code; the paper at hand has no equations).
+"""Losses of SAGA's stage 3 (the authors' code; the paper at hand has no equations).
 
 Shapes: B images, K anchors, F feature width, C identities.
 """
@@ -8,15 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reanchor.config.sections import Saga
-from reanchor.losses import (
-    batch_hard_triplet,
-    identity_cross_entropy,
-    image_to_text_cross_entropy,
-    off_diagonal_cosine,
-)
+from reanchor.losses import batch_hard_triplet, identity_cross_entropy, off_diagonal_cosine
 from reanchor.saga.head import Aggregated, SagaHead
-
-STAGE2_ID = 0.25  # SAGA's stage 2 weighs ID .25, triplet 1, image to texts 1
 
 
 def stage3_losses(out: Aggregated, labels: Tensor, head: SagaHead, config: Saga) -> dict[str, Tensor]:
@@ -54,18 +47,3 @@ def anchor_triplet(features: Tensor, mass: Tensor, labels: Tensor, margin: float
     negative_KB = cosine_KBB.masked_fill(same_BB, float("-inf")).amax(2)
     weight_KB = (mass / mass.amax(0).clamp(min=1e-6)).T.detach()
     return (weight_KB * F.relu(negative_KB - positive_KB + margin)).sum() / weight_KB.sum().clamp(min=1e-6)
-
-
-def stage2_cls_losses(scores: Tensor, cls: Tensor, projected: Tensor, texts: Tensor, labels: Tensor,
-                      config: Saga) -> dict[str, Tensor]:
-    """SAGA's stage-2 losses: .25 ID + triplet on [CLS] after ln_post, image to all texts on its projection.
-
-    Args:
-        scores: [B, C] behind the neck; cls: [B, D]; projected: [B, E]; texts: [C, E].
-    """
-    terms = {
-        "cls_id": identity_cross_entropy(scores, labels, config.label_smoothing),
-        "cls_triplet": batch_hard_triplet(cls, labels, config.margin),
-        "cls_i2tce": image_to_text_cross_entropy(projected, texts, labels, config.label_smoothing),
-    }
-    return {**terms, "loss": STAGE2_ID * terms["cls_id"] + terms["cls_triplet"] + terms["cls_i2tce"]}

@@ -12,12 +12,12 @@ from reanchor.config.sections.judging import FEATURES, Evaluate, Nfc, Report, Re
 from reanchor.config.sections.mgcc import Mgcc, MgccModel
 from reanchor.config.sections.models import NOTHING_IMPORTED, Backbone, Imported, Pretrain
 from reanchor.config.sections.text import NO_BACK_TRANSLATIONS, TEXT_TERMS, Tbps, TextRecipe
-from reanchor.config.sections.training import Finetune, Gate, LossWeights, Prompts, Saga
+from reanchor.config.sections.training import GATING_DOMAINS, Finetune, Gate, LossWeights, Prompts, Saga
 
 __all__ = [
-    "FEATURES", "NOTHING_IMPORTED", "NO_BACK_TRANSLATIONS", "TEXT_TERMS", "Backbone", "Evaluate", "Finetune", "Gate",
-    "Imported", "LossWeights", "Mgcc", "MgccModel", "Nfc", "Occlude", "Params", "Prepare", "Pretrain", "Prompts",
-    "Render", "Report", "Rerank", "Runtime", "Saga", "Search", "Tbps", "TextRecipe",
+    "FEATURES", "GATING_DOMAINS", "NOTHING_IMPORTED", "NO_BACK_TRANSLATIONS", "TEXT_TERMS", "Backbone", "Evaluate",
+    "Finetune", "Gate", "Imported", "LossWeights", "Mgcc", "MgccModel", "Nfc", "Occlude", "Params", "Prepare",
+    "Pretrain", "Prompts", "Render", "Report", "Rerank", "Runtime", "Saga", "Search", "Tbps", "TextRecipe",
 ]
 
 

@@ -133,6 +133,11 @@ class Saga:
     fusion_equal_spreads: bool = False  # given weights are divided by the spread of each part's cosines
 
 
+# Of SAGA's domain anchors those that are made of patch tokens alone: others need the camera, or the [CLS] that a gate
+# is yet to act on.
+GATING_DOMAINS = ("none", "mlp")
+
+
 @dataclass
 class Gate:
     """The visibility-gated replay of [CLS]."""
