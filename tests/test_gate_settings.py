@@ -49,9 +49,9 @@ def test_the_stage_depends_on_each_setting_that_its_generator_reads():
 
 
 def test_both_options_compose():
-    for option, trained, eps in (("gate", False, 0.1), ("gate_trained", True, 0.02)):
+    for option, trained, plain_weight in (("gate", False, 1.0), ("gate_trained", True, 0.0)):
         made = composed(f"method={option}")
-        assert made.gate.train and (made.gate.trained, made.gate.eps) == (trained, eps)
+        assert made.gate.train and (made.gate.trained, made.gate.plain_weight) == (trained, plain_weight)
         assert made.evaluate.methods[-1] == "gated"
     assert not composed().gate.train
 

@@ -113,7 +113,7 @@ def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
 
 
 def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
-    train_gate(params(), root, root / "models/gate", Curve())
+    train_gate(params(plain_weight=0.0), root, root / "models/gate", Curve())
     embedder = method_factories(Evaluate(methods=["gated"]), root / "models", "cpu")["gated"]()
     assert (embedder.name, embedder.grid, embedder.patch, embedder.stride) == ("gated", (6, 3), 16, 16)
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)

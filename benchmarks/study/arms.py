@@ -26,19 +26,20 @@ def _gate(title: str, *settings: str) -> Arm:
     return Arm(title, "gate", settings)
 
 
-_TRAINED = ("gate.trained=true", "gate.eps=0.02")
+_TRAINED = ("gate.trained=true", "gate.plain_weight=0")
 ARMS = {
     "zero_shot": Arm("backbone, not fine-tuned", "clip"),
     "clip_reid": Arm("[CLS] (CLIP-ReID)", "reid"),
     "no_token": Arm("[CLS], no token loss", "reid", ("finetune.clip_reid.token=0",)),
     # one weight for every token: the plain [CLS], trained on the occlusions that the gate is trained on
     "control": _gate("[CLS], trained on the gate's occlusions", "gate.trained=true", "gate.source=ones",
-                     "gate.eps=1e-6"),
-    "gated": _gate("gated afterwards, network of 4 blocks"),
+                     "gate.eps=1e-6", "gate.plain_weight=0"),
+    "gated": _gate("gated afterwards"),
     "gated_2": _gate("gated afterwards, network of 2 blocks", "gate.network_blocks=2"),
+    "gated_4": _gate("gated afterwards, network of 4 blocks", "gate.network_blocks=4"),
     "gated_head": _gate("gated afterwards, shared", "gate.source=shared", "gate.epochs=8"),
     "gated_saga": _gate("gated by SAGA's anchors", "gate.source=saga"),
-    "gated_trained": _gate("trained with the gate, network of 4 blocks", *_TRAINED),
+    "gated_trained": _gate("trained with the gate", *_TRAINED),
     "gated_shared": _gate("trained with the gate, shared", *_TRAINED, "gate.source=shared"),
     "gated_light": _gate("trained with the gate, shared, fewer occlusions", *_TRAINED, "gate.source=shared",
                          "gate.occluded_stage2=0.2"),
@@ -61,6 +62,7 @@ ARMS = {
 # Rows of the tables: an arm's feature; what stands behind the colon is a variant of the same pass.
 VARIANTS = {
     "reid": {"tokens": "mean patch token"},
+    "gate": {"replayed": "replayed [CLS] alone"},
     "saga": {"refined": "refined feature alone", "authors": "fused 2 : .2 : .05", "authors_equal":
              "fused 2 : .2 : .05 of equal spreads", "equal": "fused 1 : 1 : 1 of equal spreads"},
 }

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.study.arms import ARMS, VARIANTS
 from reanchor.clipreid.model import Encoded
-from reanchor.embedding import load_embedder
+from reanchor.embedding import GateEmbedder, load_embedder
 from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.embedding.saga import SagaEmbedder
 from reanchor.evaluation import embed_rows, rank_features
@@ -40,6 +40,21 @@ class TokenMean:
         out: Encoded = self.reid.tokens(images, seen_by(camids, viewids), (TOKEN_BLOCK,))
         own = fuse([torch.cat([out.features["last"], out.features["projected"]], dim=1)], [1.0])
         return Embedding(own.numpy(), variants={"tokens": fuse([out.taps[TOKEN_BLOCK][:, 1:].mean(1)], [1.0]).numpy()})
+
+
+class Replayed:
+    """A gated model's feature, and the replayed [CLS] without the plain one as the variant `replayed`."""
+
+    def __init__(self, gate: GateEmbedder):
+        self.gate, self.name, self.grid, self.patch, self.stride = gate, gate.name, gate.grid, gate.patch, gate.stride
+
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """As the embedder's, whose feature begins with the replayed half where it has two."""
+        found = self.gate.embed(images, camids, viewids)
+        width = found.features.shape[1] // (2 if self.gate.model.encoder.plain_weight else 1)
+        own = found.features[:, :width]
+        alone = own / np.linalg.norm(own, axis=1, keepdims=True)
+        return Embedding(found.features, found.token_weights, {"replayed": alone})
 
 
 class Fusions:
@@ -73,7 +88,7 @@ def open_embedder(name: str, folder: Path, root: Path) -> Embedder:
     kind = ARMS[name].kind
     if kind == "saga":
         return Fusions(embedder, Validation.open(root / "data/prepared", root / "data/occluded"))
-    return TokenMean(embedder) if kind == "reid" else embedder
+    return {"reid": TokenMean, "gate": Replayed}[kind](embedder) if kind in ("reid", "gate") else embedder
 
 
 def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None:

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
-from reanchor.clipreid.model import retrieval_feature
 from reanchor.data.augment import normalise
 from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.evaluation.embedder import Embedding
+from reanchor.gate.feature import look
 from reanchor.gate.store import read_gated
 
 
@@ -18,14 +17,14 @@ class GateEmbedder(ReidEmbedder):
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
-        """Unit features [B, D + E]; token weights are the gate's, scaled to sum to 1."""
+        """Unit features (`reanchor.gate.feature`); token weights are the gate's, scaled to sum to 1."""
         encoder, sides = self.model.encoder, self._sides(seen_by(camids, viewids))
         pixels = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
         pixels = pixels.to(self.device)
-        weights, out = encoder.look(pixels, None if sides is None else self.model.side(sides))
+        weights, features = look(encoder, pixels, None if sides is None else self.model.side(sides))
         shares = weights.clamp(min=1e-6)
         shares = shares / shares.sum(1, keepdim=True)
-        return Embedding(F.normalize(retrieval_feature(out.features), dim=1).cpu().numpy(), shares.cpu().numpy())
+        return Embedding(features.cpu().numpy(), shares.cpu().numpy())
 
 
 def load_gate(folder: Path, device: str) -> GateEmbedder:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from reanchor.clip.model import ClipSpec
-from reanchor.clipreid.model import ReidModel, retrieval_feature
+from reanchor.clipreid.model import ReidModel
 from reanchor.config.sections import Occlude
 from reanchor.data import ImageStore, Manifest, validation_rows
 from reanchor.data.augment import normalise
 from reanchor.evaluation.ranking import Labels
+from reanchor.gate.feature import gated_feature, look
 from reanchor.gate.gates import Gates
 from reanchor.gate.targets import ExactGates
 from reanchor.occlusion import BACKGROUND, open_set
@@ -65,13 +65,13 @@ def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, 
         if model.side is not None:
             side = model.side(model.side.index(seen.camids, seen.viewids).to(device))
         if gates is None:
-            out = encoder.plain(pixels, side)
+            parts.append(gated_feature(encoder.plain(pixels, side), 0.0))
         elif gates is OWN:
-            out = encoder.look(pixels, side)[1]
+            parts.append(look(encoder, pixels, side)[1])
         else:
             known = None if masks is None else torch.from_numpy(np.array(masks[part]))
-            out = encoder.replay(pixels, gates(pixels, known), side)
-        parts.append(F.normalize(retrieval_feature(out.features), dim=1))
+            out = encoder.replay(pixels, gates(pixels, known), side, both=True)
+            parts.append(gated_feature(out, encoder.plain_weight))
     return torch.cat(parts).cpu().numpy()
 
 

@@ -20,13 +20,14 @@ from reanchor.gate.gates import Gates
 
 
 def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor | None = None,
-           taps: Collection[int] = (), eps: float = 0.1, blocks: int = 0) -> ImageTokens:
+           taps: Collection[int] = (), eps: float = 0.1, blocks: int = 0, both: bool = False) -> ImageTokens:
     """Encode normalised images [B, 3, H, W] with [CLS] gated by `weights` [B, T].
 
     Args:
         side, taps: as of `ImageEncoder.forward`; SIE reaches both [CLS] tokens.
         eps: what a patch that shows nothing of the person still weighs; weights of 1 - eps change nothing.
         blocks: how many of the last blocks are gated; 0: all.
+        both: the plain [CLS] is wanted too, as `plain` of the result.
 
     Returns:
         The fields of the plain pass with the replayed [CLS] in the place of the plain one; patch tokens are the plain
@@ -34,18 +35,26 @@ def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor 
     """
     x, bias = encoder.start(images, side), attention_bias(weights, eps)
     plain = encoder.depth - blocks if blocks else 0
-    kept, before_last = {}, x[:, 0]
+    kept, before_last = {}, x[:, :1].expand(-1, 2, -1)
     for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
         if number == plain + 1:
             x = torch.cat([x[:, :1], x], dim=1)  # replayed [CLS], plain [CLS], patch tokens
-        alone = number == encoder.depth and number not in taps  # nothing reads the other rows then
-        x = gated_block(block, x, bias, alone) if number > plain else residual_block(block, x)
+        rows = 1 + both if number == encoder.depth and number not in taps else None  # nothing reads the others then
+        x = gated_block(block, x, bias, rows) if number > plain else residual_block(block, x)
         if number in taps:
             kept[number] = _without_plain(x) if number > plain else x
         if number == encoder.depth - 1:
-            before_last = x[:, 0]
-    cls = encoder.visual.ln_post(x[:, 0])
-    return ImageTokens(cls, cls @ encoder.visual.proj, before_last, kept)
+            before_last = x[:, :2] if number > plain else x[:, :1].expand(-1, 2, -1)
+    out = finished(encoder, x[:, 0], before_last[:, 0])
+    out.taps = kept
+    out.plain = finished(encoder, x[:, 1], before_last[:, 1]) if both else None
+    return out
+
+
+def finished(encoder: ImageEncoder, cls: Tensor, before_last: Tensor) -> ImageTokens:
+    """What an encoder makes of the [CLS] [B, D] behind its last block, and of the one before."""
+    cls = encoder.visual.ln_post(cls)
+    return ImageTokens(cls, cls @ encoder.visual.proj, before_last)
 
 
 def attention_bias(weights: Tensor, eps: float) -> Tensor:
@@ -59,17 +68,17 @@ def patch_bias(weights: Tensor, eps: float) -> Tensor:
     return F.pad(torch.log(weights.float() + eps), (1, 0))[:, None, None]
 
 
-def gated_block(block: nn.Module, x: Tensor, bias: Tensor, alone: bool = False) -> Tensor:
+def gated_block(block: nn.Module, x: Tensor, bias: Tensor, rows: int | None = None) -> Tensor:
     """One block on [replayed [CLS], plain [CLS], patch tokens], [B, 2+T, D]; keys and values are made once for both.
 
-    With `alone` the replayed [CLS]'s row [B, 1, D] is all that is made.
+    `rows`: make the first so many rows only.
     """
-    q, k, v = heads_of(block, block.ln_1(x), 1 if alone else None)
+    q, k, v = heads_of(block, block.ln_1(x), rows)
     mixed = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
-    if not alone:
+    if rows != 1:
         plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
         mixed = torch.cat([mixed, plain], dim=2)
-    return finish(block, x[:, :1] if alone else x, mixed)
+    return finish(block, x[:, :rows], mixed)
 
 
 def _without_plain(x: Tensor) -> Tensor:
@@ -83,15 +92,16 @@ class GatedEncoder(nn.Module):
         plain: the encoder that is gated.
         gates: where the weights come from.
         eps, blocks: as of `replay`.
+        plain_weight: at test time, of the plain [CLS] beside the replayed one (`reanchor.gate.feature`).
 
     Raises:
         ReanchorError: an encoder without patch tokens, with other blocks than CLIP's, or with too few of them.
     """
 
-    def __init__(self, plain: ImageEncoder, gates: Gates, eps: float, blocks: int = 0):
+    def __init__(self, plain: ImageEncoder, gates: Gates, eps: float, blocks: int = 0, plain_weight: float = 0.0):
         super().__init__()
         check_fits(plain, blocks)
-        self.plain, self.gates, self.eps, self.blocks = plain, gates, eps, blocks
+        self.plain, self.gates, self.eps, self.blocks, self.plain_weight = plain, gates, eps, blocks, plain_weight
         self.grid, self.width, self.embed, self.depth = plain.grid, plain.width, plain.embed, plain.depth
         self.patch, self.stride = plain.patch, plain.stride
 
@@ -99,15 +109,15 @@ class GatedEncoder(nn.Module):
         """As `ImageEncoder.forward`, with the replayed [CLS]."""
         return self.replay(images, self.gates(images), side, taps)
 
-    def look(self, images: Tensor, side: Tensor | None = None) -> tuple[Tensor, ImageTokens]:
-        """The gates' weights [B, T], and what `forward` gives."""
+    def look(self, images: Tensor, side: Tensor | None = None, both: bool = False) -> tuple[Tensor, ImageTokens]:
+        """The gates' weights [B, T], and what `forward` gives; with `both` the plain [CLS] beside it."""
         weights = self.gates(images)
-        return weights, self.replay(images, weights, side)
+        return weights, self.replay(images, weights, side, both=both)
 
-    def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None,
-               taps: Collection[int] = ()) -> ImageTokens:
+    def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
+               both: bool = False) -> ImageTokens:
         """The same with weights [B, T] from elsewhere."""
-        return replay(self.plain, images, weights, side, taps, self.eps, self.blocks)
+        return replay(self.plain, images, weights, side, taps, self.eps, self.blocks, both)
 
 
 def check_fits(encoder: nn.Module, blocks: int) -> None:

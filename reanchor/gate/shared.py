@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from reanchor.clip.block import finish, heads_of, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
-from reanchor.gate.replay import check_fits, patch_bias, replay
+from reanchor.gate.replay import check_fits, finished, patch_bias, replay
 
 
 class SharedNetwork(nn.Module):
@@ -85,17 +85,17 @@ class SharedGatedEncoder(nn.Module):
     Args:
         network: reads the encoder's tokens (a `SharedNetwork`, or what has its `trunk`, `taps` and `read`); no
             gradient passes from the gates to it.
-        eps, blocks: as of `reanchor.gate.replay.replay`.
+        eps, blocks, plain_weight: as of `reanchor.gate.replay.GatedEncoder`.
 
     Raises:
         ReanchorError: see `reanchor.gate.replay.GatedEncoder`.
     """
 
-    def __init__(self, network: SharedNetwork, eps: float, blocks: int = 0):
+    def __init__(self, network: SharedNetwork, eps: float, blocks: int = 0, plain_weight: float = 0.0):
         super().__init__()
         plain = network.trunk
         check_fits(plain, blocks)
-        self.network, self.eps, self.blocks = network, eps, blocks
+        self.network, self.eps, self.blocks, self.plain_weight = network, eps, blocks, plain_weight
         self.grid, self.width, self.embed, self.depth = plain.grid, plain.width, plain.embed, plain.depth
         self.patch, self.stride = plain.patch, plain.stride
 
@@ -108,37 +108,40 @@ class SharedGatedEncoder(nn.Module):
         """As `ImageEncoder.forward`, with the replayed [CLS]; its `visibility` are the network's logits."""
         return self.look(images, side, taps)[1]
 
-    def look(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = ()
+    def look(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = (), both: bool = False
              ) -> tuple[Tensor, ImageTokens]:
-        """The weights [B, T], and what `forward` gives."""
+        """The weights [B, T], and what `forward` gives; with `both` the plain [CLS] beside it."""
         encoder, first = self.plain, self.depth - self.blocks + 1 if self.blocks else 1
-        seen, memory = plain_pass(encoder, encoder.start(images, side), first, {*taps, *self.network.taps})
+        wanted = {*taps, *self.network.taps, *([self.depth - 1] if both else [])}
+        seen, memory = plain_pass(encoder, encoder.start(images, side), first, wanted, both)
         logits = self.network.read(seen)
         weights = logits.detach().float().sigmoid()
         out = reread(encoder, seen, memory, patch_bias(weights, self.eps), taps)
         out.visibility = logits
+        out.plain = finished(encoder, seen[self.depth][:, 0], seen[self.depth - 1][:, 0]) if both else None
         return weights, out
 
     def gates(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
         """The weights [B, T] alone."""
         return self.network(images).detach().float().sigmoid()
 
-    def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None,
-               taps: Collection[int] = ()) -> ImageTokens:
+    def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
+               both: bool = False) -> ImageTokens:
         """As `forward`, with weights [B, T] from elsewhere."""
-        return replay(self.plain, images, weights, side, taps, self.eps, self.blocks)
+        return replay(self.plain, images, weights, side, taps, self.eps, self.blocks, both)
 
 
 Memory = dict[int, tuple[Tensor, Tensor]]  # block (1-indexed) -> keys and values [B, H, T, D / H] of its patch tokens
 
 
-def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[int]
+def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[int], cls: bool = False
                ) -> tuple[dict[int, Tensor], Memory]:
     """All blocks on the tokens x [B, 1+T, D] that enter the first one.
 
     Returns:
         The tokens [B, 1+T, D] behind each block that is `wanted`, and behind the one before block `first`; keys and
-        values of the blocks from `first` on. Behind the last block nothing is made that nobody wants.
+        values of the blocks from `first` on. Behind the last block nothing is made that nobody wants: [CLS] alone,
+        [B, 1, D], with `cls`.
     """
     seen, memory = {0: x}, {}
     for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
@@ -146,9 +149,9 @@ def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[
         q, k, v = heads_of(block, block.ln_1(x), rows)
         if number >= first:
             memory[number] = k[:, :, 1:], v[:, :, 1:]
-        if rows is None:
-            x = finish(block, x, F.scaled_dot_product_attention(q, k, v))
-        if number in wanted or number == first - 1:
+        if rows is None or cls:
+            x = finish(block, x[:, :rows], F.scaled_dot_product_attention(q, k, v))
+        if number in wanted or number == first - 1 or (cls and rows):
             seen[number] = x
     return seen, memory
 
@@ -168,8 +171,9 @@ def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias:
             kept[number] = torch.cat([cls, seen[number][:, 1:]], dim=1)
         if number == encoder.depth - 1:
             before_last = cls[:, 0]
-    last = encoder.visual.ln_post(cls[:, 0])
-    return ImageTokens(last, last @ encoder.visual.proj, before_last, kept)
+    out = finished(encoder, cls[:, 0], before_last)
+    out.taps = kept
+    return out
 
 
 def _reread_block(block: nn.Module, cls: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:

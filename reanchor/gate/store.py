@@ -17,16 +17,16 @@ Reader = SharedNetwork | AnchorNetwork  # of the gated encoder's own tokens
 Source = NetworkGates | OnesGates | Reader
 
 
-def gate_model(model: ReidModel, gates: Source, eps: float, blocks: int) -> ReidModel:
+def gate_model(model: ReidModel, gates: Source, eps: float, blocks: int, plain_weight: float = 0.0) -> ReidModel:
     """The same model with its [CLS] replayed; see `GatedEncoder` for arguments and errors.
 
     A `Reader` has to stand on the model's own encoder.
     """
     if isinstance(gates, Reader):
         assert gates.trunk is model.encoder
-        model.encoder = SharedGatedEncoder(gates, eps, blocks)
+        model.encoder = SharedGatedEncoder(gates, eps, blocks, plain_weight)
     else:
-        model.encoder = GatedEncoder(model.encoder, gates, eps, blocks)
+        model.encoder = GatedEncoder(model.encoder, gates, eps, blocks, plain_weight)
     return model
 
 
@@ -46,8 +46,9 @@ def seeing_network(model: ReidModel) -> VisibilityNetwork | Reader | None:
 def save_gated(model: ReidModel, spec: ClipSpec, folder: Path, **more: object) -> None:
     """Write weights.safetensors and model.json (which also takes `more`) of a model that `gate_model` made."""
     save_weights(model, folder)
-    write_spec(spec, folder, kind="gate", name="gated", settings=settings_of(model),
-               gate={"eps": model.encoder.eps, "blocks": model.encoder.blocks, **_source(model.encoder)}, **more)
+    encoder = model.encoder
+    gate = {name: getattr(encoder, name) for name in ("eps", "blocks", "plain_weight")} | _source(encoder)
+    write_spec(spec, folder, kind="gate", name="gated", settings=settings_of(model), gate=gate, **more)
 
 
 def _source(encoder: GatedEncoder | SharedGatedEncoder) -> dict:
@@ -78,6 +79,6 @@ def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:
         gates = NetworkGates(VisibilityNetwork(model.encoder, gate["network_blocks"]))
     else:  # the control
         gates = ones_gates(model.encoder)
-    gate_model(model, gates, gate["eps"], gate["blocks"])
+    gate_model(model, gates, gate["eps"], gate["blocks"], gate.get("plain_weight", 0.0))
     load_weights(model, folder)
     return model, spec

@@ -92,7 +92,7 @@ class GateTraining:
         else:
             model, spec, _ = read_reid(self.root / f"models/finetune/{config.model}")
         gates, figures = self.gates(model.encoder)
-        gate_model(model, gates, config.eps, config.blocks).to(self.device)
+        gate_model(model, gates, config.eps, config.blocks, config.plain_weight).to(self.device)
         if config.trained:
             figures |= self._stage2(model, spec)
         return model, spec, figures
@@ -101,7 +101,8 @@ class GateTraining:
         """SAGA's own backbone behind the gates of its anchors; nothing is trained."""
         head, model, spec, blocks, _ = read_saga(self.root / "models/saga")
         gates = AnchorNetwork(model.encoder, head, blocks)
-        gate_model(model, gates, self.params.gate.eps, self.params.gate.blocks).to(self.device)
+        config = self.params.gate
+        gate_model(model, gates, config.eps, config.blocks, config.plain_weight).to(self.device)
         return model, spec, {}
 
     def run(self, job: Job, name: str, columns: dict[str, str] | None = None) -> Outcome:

@@ -146,10 +146,11 @@ class Gate:
     model: str = field("clip_reid", choices=("clip_reid", "baseline"))  # whose weights, or losses, it stands on
     trained: bool = False  # false: added to the fine-tuned model; true: stage 2 is trained with it
     source: str = field("network", choices=("network", "shared", "saga", "ones"))  # of the patch tokens' weights
-    eps: float = field(0.1, low=1e-6, high=1.0)
+    eps: float = field(0.02, low=1e-6, high=1.0)
     blocks: int = field(0, low=0)  # the last so many are gated; 0: all
+    plain_weight: float = field(1.0, low=0.0)  # at test time, of the plain [CLS]'s cosine beside the replayed one's
     seed: int = field(0, low=0)
-    network_blocks: int = field(4, low=1)  # of the backbone, copied by the visibility network
+    network_blocks: int = field(1, low=1)  # of the backbone, copied by the visibility network
     shared_blocks: list[int] = field([1, 2, 4], low=1)  # behind which `shared` reads tokens, 1-indexed
     shared_own: int = field(1, low=0)  # blocks of its own
     visibility_weight: float = field(20.0, low=0.0)  # of its loss, while stage 2 is trained with it
