@@ -152,6 +152,7 @@ def main() -> None:
     """Train what is missing, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="rows of the tables, beside the one compared with")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="settings for all arms")
@@ -162,6 +163,7 @@ def main() -> None:
     study = load_search_study(root / "data/prepared", root / "data/occluded")
     for table in options.tables:
         reference, arms = TABLES[table]
+        arms = {arm: how for arm, how in arms.items() if not options.arms or arm in (*options.arms, reference)}
         found: dict[str, list[Found]] = {}
         for arm, (model, further) in arms.items():
             for seed in options.seeds if model != "zero_shot" else options.seeds[:1]:
