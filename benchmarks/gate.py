@@ -4,7 +4,7 @@
 
 Random weights, random pixels, fp32, no gradients. Four passes take turns: the plain encoder; the replay with weights
 that are given, so that it alone is counted; with weights read from the encoder's own tokens; and with a visibility
-network of `--network-blocks` blocks of its own.
+network of `--network-blocks` blocks of its own. The last two give both [CLS] tokens, as the default test feature has.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from reanchor.clip.load import architecture_of
 from reanchor.clip.model import ClipSpec, freeze
-from reanchor.clip.vision import ImageEncoder
+from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.config.sections import Gate
 from reanchor.gate.gates import NetworkGates, OnesGates
 from reanchor.gate.replay import GatedEncoder
@@ -30,6 +30,18 @@ SMALL = {  # the shape of the small CLIP that comes with the repository; its tex
     "vision_cfg": {"layers": 6, "width": 128, "head_width": 32, "patch_size": 8, "image_size": 96},
     "text_cfg": {"context_length": 8, "vocab_size": 16, "width": 32, "heads": 1, "layers": 1},
 }
+
+
+class Both(torch.nn.Module):
+    """Replayed and plain [CLS] in one pass."""
+
+    def __init__(self, gated: GatedEncoder | SharedGatedEncoder):
+        super().__init__()
+        self.gated = gated
+
+    def forward(self, images: torch.Tensor) -> ImageTokens:
+        """Of normalised images [B, 3, H, W]."""
+        return self.gated.look(images, both=True)[1]
 
 
 def encoder_of(model: str, small: bool) -> tuple[ImageEncoder, tuple[int, int]]:
@@ -48,8 +60,8 @@ def passes(encoder: ImageEncoder, network_blocks: int, device: str) -> dict[str,
     shared = SharedNetwork(encoder, Gate().shared_blocks, Gate().shared_own)
     shared.initialise(Generator().manual_seed(0))
     made = {"plain [CLS]": encoder, "replay, weights given": GatedEncoder(encoder, ones, 0.1),
-            "replay, shared network": SharedGatedEncoder(shared, 0.1),
-            "replay, own network": GatedEncoder(encoder, NetworkGates(network), 0.1)}
+            "replay, shared network": Both(SharedGatedEncoder(shared, 0.1)),
+            "replay, own network": Both(GatedEncoder(encoder, NetworkGates(network), 0.1))}
     return {name: module.eval().to(device) for name, module in made.items()}
 
 
@@ -87,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="ViT-B-16-quickgelu")
     parser.add_argument("--streetfolk", action="store_true", help="the small CLIP's shape at 96 x 48 in its place")
-    parser.add_argument("--network-blocks", type=int, default=4)
+    parser.add_argument("--network-blocks", type=int, default=2)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--device", default="cpu")

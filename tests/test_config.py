@@ -56,7 +56,7 @@ def message(settings: dict) -> str:
         ({"tbps": {"context": 2}}, "tbps.context", "2", "at least 3"),
         ({"mgcc": {"model": {"context": 1}}}, "mgcc.model.context", "1", "at least 3"),
         ({"mgcc": {"epochs": 1, "warmup_epochs": 2}}, "mgcc.warmup_epochs", "2", "at most mgcc.epochs, which is 1"),
-        ({"gate": {"train": True}, "occlude": {"masks": "m"}}, "occlude.masks", "'m'", "masks of its own"),
+        ({"gate": {"train": True}, "occlude": {"masks": "m"}}, "occlude.masks", "'m'", "choose method=saga"),
         ({"gate": {"train": True, "source": "shared"}, "finetune": {"sie": "camera"}}, "finetune.sie", "'camera'",
          "gate.source=network"),
     ],

@@ -27,7 +27,7 @@ def workspace(tmp_path_factory):
 
 def preset(root, *overrides):
     """The preset `laboratory` with few ratios and a library of four classes."""
-    given = ["occlusion=laboratory", f"occlude.library={root}/library", "occlude.unseen_classes=[kite]",
+    given = ["method=saga", "occlusion=laboratory", f"occlude.library={root}/library", "occlude.unseen_classes=[kite]",
              "occlude.masking_ratios=[0.0,0.2]", "occlude.people_ratios=[0.2]", "occlude.mixed_ratios=[0.4]",
              *overrides]
     return composed(*given).occlude

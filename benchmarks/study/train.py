@@ -43,9 +43,9 @@ class Place:
 
 def settings(arm: Arm, seed: int, place: Place) -> Params:
     """The composition with this arm's settings and this seed throughout."""
-    overrides = [*place.overrides, *(f"{section}.seed={seed}" for section in ("prompts", "finetune", "saga", "gate")),
-                 f"gate.train={str(arm.kind == 'gate').lower()}", f"runtime.threads={place.threads}",
-                 *arm.settings]
+    overrides = [f"method={'gate' if arm.kind == 'gate' else 'saga'}", *place.overrides,
+                 *(f"{section}.seed={seed}" for section in ("prompts", "finetune", "saga", "gate")),
+                 f"runtime.threads={place.threads}", *arm.settings]
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(place.root, overrides))))
 
 

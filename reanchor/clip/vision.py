@@ -25,7 +25,6 @@ class ImageTokens:
     before_last: Tensor  # [B, D] the [CLS] after the last block but one, no norm
     taps: dict[int, Tensor] = field(default_factory=dict)  # block (1-indexed) -> [B, 1+T, D], no norm
     visibility: Tensor | None = None  # [B, T] logits, where the pass looks for the person too (`reanchor.gate.shared`)
-    plain: "ImageTokens | None" = None  # the plain [CLS]'s, where the pass replays it and is asked for both
 
     @property
     def features(self) -> dict[str, Tensor]:

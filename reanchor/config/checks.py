@@ -207,7 +207,8 @@ def _gate(params: Params) -> Iterator[str]:
         yield "gate.masking: got 0 beside gate.ogor 0 and gate.people 0; allowed: at least one of the three above 0"
     if gate.train and params.occlude.masks:
         yield (f"occlude.masks: got {params.occlude.masks!r} with gate.train true; allowed: none, since the gate "
-               "learns from the masks of the prepared data alone; leave it out, or give the dataset masks of its own")
+               "learns from the masks of the prepared data alone; choose method=saga, or give the dataset masks of its "
+               "own")
     if gate.train and gate.source in ("shared", "saga") and params.finetune.sie != "none":
         yield (f"finetune.sie: got {params.finetune.sie!r} with gate.source {gate.source!r}; allowed: none, since it "
                "reads tokens without side information; choose gate.source=network")

@@ -6,9 +6,8 @@ Shapes: B images, T patch tokens, D token width, E joint width.
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.clip.vision import ImageTokens
 from reanchor.clipreid.model import retrieval_feature
-from reanchor.gate.replay import GatedEncoder
+from reanchor.gate.replay import GatedEncoder, ReplayedTokens
 from reanchor.gate.shared import SharedGatedEncoder
 from reanchor.saga.features import fuse
 
@@ -19,7 +18,7 @@ def look(encoder: GatedEncoder | SharedGatedEncoder, pixels: Tensor, side: Tenso
     return weights, gated_feature(out, encoder.plain_weight)
 
 
-def gated_feature(out: ImageTokens, plain_weight: float) -> Tensor:
+def gated_feature(out: ReplayedTokens, plain_weight: float) -> Tensor:
     """The replayed [CLS]'s CLIP-ReID feature [B, D + E] of unit length.
 
     With a `plain_weight` the plain [CLS]'s stands beside it, [B, 2 (D + E)]: the cosine of two images is the mean of

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from reanchor.clip.model import ClipSpec
-from reanchor.clipreid.model import ReidModel
+from reanchor.clipreid.model import ReidModel, retrieval_feature
 from reanchor.config.sections import Occlude
 from reanchor.data import ImageStore, Manifest, validation_rows
 from reanchor.data.augment import normalise
@@ -65,7 +66,7 @@ def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, 
         if model.side is not None:
             side = model.side(model.side.index(seen.camids, seen.viewids).to(device))
         if gates is None:
-            parts.append(gated_feature(encoder.plain(pixels, side), 0.0))
+            parts.append(F.normalize(retrieval_feature(encoder.plain(pixels, side).features), dim=1))
         elif gates is OWN:
             parts.append(look(encoder, pixels, side)[1])
         else:

@@ -8,6 +8,7 @@ Shapes: B images, T patch tokens, D token width, H attention heads, E joint widt
 """
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -19,19 +20,25 @@ from reanchor.errors import ReanchorError
 from reanchor.gate.gates import Gates
 
 
+@dataclass
+class ReplayedTokens(ImageTokens):
+    """What a pass with the replay yields: the replayed [CLS] in the place of the plain one."""
+
+    plain: ImageTokens | None = None  # the plain one's, where both are wanted
+
+
 def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor | None = None,
-           taps: Collection[int] = (), eps: float = 0.1, blocks: int = 0, both: bool = False) -> ImageTokens:
+           taps: Collection[int] = (), eps: float = 0.1, blocks: int = 0, both: bool = False) -> ReplayedTokens:
     """Encode normalised images [B, 3, H, W] with [CLS] gated by `weights` [B, T].
 
     Args:
         side, taps: as of `ImageEncoder.forward`; SIE reaches both [CLS] tokens.
         eps: what a patch that shows nothing of the person still weighs; weights of 1 - eps change nothing.
         blocks: how many of the last blocks are gated; 0: all.
-        both: the plain [CLS] is wanted too, as `plain` of the result.
+        both: the plain [CLS] is wanted too.
 
     Returns:
-        The fields of the plain pass with the replayed [CLS] in the place of the plain one; patch tokens are the plain
-        pass's own.
+        Patch tokens are the plain pass's own.
     """
     x, bias = encoder.start(images, side), attention_bias(weights, eps)
     plain = encoder.depth - blocks if blocks else 0
@@ -45,16 +52,15 @@ def replay(encoder: ImageEncoder, images: Tensor, weights: Tensor, side: Tensor 
             kept[number] = _without_plain(x) if number > plain else x
         if number == encoder.depth - 1:
             before_last = x[:, :2] if number > plain else x[:, :1].expand(-1, 2, -1)
-    out = finished(encoder, x[:, 0], before_last[:, 0])
-    out.taps = kept
-    out.plain = finished(encoder, x[:, 1], before_last[:, 1]) if both else None
+    out = ReplayedTokens(*finished(encoder, x[:, 0], before_last[:, 0]), kept)
+    out.plain = ImageTokens(*finished(encoder, x[:, 1], before_last[:, 1])) if both else None
     return out
 
 
-def finished(encoder: ImageEncoder, cls: Tensor, before_last: Tensor) -> ImageTokens:
-    """What an encoder makes of the [CLS] [B, D] behind its last block, and of the one before."""
+def finished(encoder: ImageEncoder, cls: Tensor, before_last: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The first three fields of `ImageTokens`, of the [CLS] [B, D] behind the last block and of the one before."""
     cls = encoder.visual.ln_post(cls)
-    return ImageTokens(cls, cls @ encoder.visual.proj, before_last)
+    return cls, cls @ encoder.visual.proj, before_last
 
 
 def attention_bias(weights: Tensor, eps: float) -> Tensor:
@@ -109,13 +115,14 @@ class GatedEncoder(nn.Module):
         """As `ImageEncoder.forward`, with the replayed [CLS]."""
         return self.replay(images, self.gates(images), side, taps)
 
-    def look(self, images: Tensor, side: Tensor | None = None, both: bool = False) -> tuple[Tensor, ImageTokens]:
+    def look(self, images: Tensor, side: Tensor | None = None, both: bool = False
+             ) -> tuple[Tensor, ReplayedTokens]:
         """The gates' weights [B, T], and what `forward` gives; with `both` the plain [CLS] beside it."""
         weights = self.gates(images)
         return weights, self.replay(images, weights, side, both=both)
 
     def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
-               both: bool = False) -> ImageTokens:
+               both: bool = False) -> ReplayedTokens:
         """The same with weights [B, T] from elsewhere."""
         return replay(self.plain, images, weights, side, taps, self.eps, self.blocks, both)
 

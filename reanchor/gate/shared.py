@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from reanchor.clip.block import finish, heads_of, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
-from reanchor.gate.replay import check_fits, finished, patch_bias, replay
+from reanchor.gate.replay import ReplayedTokens, check_fits, finished, patch_bias, replay
 
 
 class SharedNetwork(nn.Module):
@@ -109,7 +109,7 @@ class SharedGatedEncoder(nn.Module):
         return self.look(images, side, taps)[1]
 
     def look(self, images: Tensor, side: Tensor | None = None, taps: Collection[int] = (), both: bool = False
-             ) -> tuple[Tensor, ImageTokens]:
+             ) -> tuple[Tensor, ReplayedTokens]:
         """The weights [B, T], and what `forward` gives; with `both` the plain [CLS] beside it."""
         encoder, first = self.plain, self.depth - self.blocks + 1 if self.blocks else 1
         wanted = {*taps, *self.network.taps, *([self.depth - 1] if both else [])}
@@ -118,7 +118,8 @@ class SharedGatedEncoder(nn.Module):
         weights = logits.detach().float().sigmoid()
         out = reread(encoder, seen, memory, patch_bias(weights, self.eps), taps)
         out.visibility = logits
-        out.plain = finished(encoder, seen[self.depth][:, 0], seen[self.depth - 1][:, 0]) if both else None
+        if both:
+            out.plain = ImageTokens(*finished(encoder, seen[self.depth][:, 0], seen[self.depth - 1][:, 0]))
         return weights, out
 
     def gates(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
@@ -126,7 +127,7 @@ class SharedGatedEncoder(nn.Module):
         return self.network(images).detach().float().sigmoid()
 
     def replay(self, images: Tensor, weights: Tensor, side: Tensor | None = None, taps: Collection[int] = (),
-               both: bool = False) -> ImageTokens:
+               both: bool = False) -> ReplayedTokens:
         """As `forward`, with weights [B, T] from elsewhere."""
         return replay(self.plain, images, weights, side, taps, self.eps, self.blocks, both)
 
@@ -157,7 +158,7 @@ def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[
 
 
 def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias: Tensor, taps: Collection[int]
-           ) -> ImageTokens:
+           ) -> ReplayedTokens:
     """The second [CLS] through all blocks that `memory` holds; `bias` as of `patch_bias`.
 
     Patch tokens of the result are the plain pass's own.
@@ -171,9 +172,7 @@ def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias:
             kept[number] = torch.cat([cls, seen[number][:, 1:]], dim=1)
         if number == encoder.depth - 1:
             before_last = cls[:, 0]
-    out = finished(encoder, cls[:, 0], before_last)
-    out.taps = kept
-    return out
+    return ReplayedTokens(*finished(encoder, cls[:, 0], before_last), kept)
 
 
 def _reread_block(block: nn.Module, cls: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
