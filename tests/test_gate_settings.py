@@ -53,7 +53,7 @@ def test_both_options_compose():
         made = composed(f"method={option}")
         assert made.gate.train and (made.gate.trained, made.gate.plain_weight) == (trained, plain_weight)
         assert made.evaluate.methods[-1] == "gated"
-    assert not composed().gate.train
+    assert composed() == composed("method=gate") and not composed("method=saga").gate.train
 
 
 @pytest.mark.parametrize(("gate", "parents"), [
