@@ -88,7 +88,8 @@ def open_embedder(name: str, folder: Path, root: Path) -> Embedder:
     kind = ARMS[name].kind
     if kind == "saga":
         return Fusions(embedder, Validation.open(root / "data/prepared", root / "data/occluded"))
-    return {"reid": TokenMean, "gate": Replayed}[kind](embedder) if kind in ("reid", "gate") else embedder
+    with_variants = {"reid": TokenMean, "gate": Replayed}.get(kind)
+    return with_variants(embedder) if with_variants else embedder
 
 
 def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None:
