@@ -34,6 +34,8 @@ from stages.tracking import parents_of
     ({"gate": {"train": True, "trained": True}, "prompts": {"train": False}, "saga": {"train": False},
       "finetune": {"clip_reid": {"train": False}}, "evaluate": {"methods": ["gated"]}},
      ["prompts.train", "gate.trained is true"]),
+    ({"gate": {"train": True, "trained": True, "plain_weight": 0.5}},
+     ["gate.plain_weight: got 0.5 with gate.trained true", "allowed: 0", "method=gate_trained"]),
     ({"evaluate": {"methods": ["gated"]}}, ["evaluate.methods", "'gated'", "method=saga, gate"]),
 ])
 def test_settings_of_the_gate_that_cannot_be(settings, parts):

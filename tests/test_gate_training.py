@@ -50,7 +50,8 @@ SETTINGS = {
 
 
 def params(**gate) -> Params:
-    return from_mapping({**SETTINGS, "gate": {**SETTINGS["gate"], **gate}})
+    alone = {"plain_weight": 0.0} if gate.get("trained") else {}
+    return from_mapping({**SETTINGS, "gate": {**SETTINGS["gate"], **alone, **gate}})
 
 
 class Curve:
