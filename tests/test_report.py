@@ -57,7 +57,7 @@ def test_page_holds_every_part(workspace, page):
     for title in (
         "Results",
         "Accuracy against occlusion",
-        "SAGA's lead over global pooling",
+        "Leads over global pooling",
         "Galleries, right and wrong",
         "Where the token weights fall",
         "Training curves",
@@ -157,7 +157,7 @@ def test_methods_left_out_leave_a_plain_report(workspace, tmp_path):
     write_report(Params(), tmp_path, study)
     page = (tmp_path / "reports/index.html").read_text()
     assert "No evaluated method weighs patch tokens" in page and "No training curves were recorded" in page
-    assert "Both saga and clip_reid have to be among evaluate.methods" in page
+    assert "saga or gated, and clip_reid, have to be among evaluate.methods" in page
     format_table(json.loads((tmp_path / "reports/summary.json").read_text()))
 
 
@@ -200,6 +200,13 @@ def test_sentence_follows_the_numbers(first, last, low, high, verdict):
     sentence = words.lead_sentence(slope(first, last, low, high))["text"]
     assert sentence.endswith(f"{verdict}.")
     assert f"from {words.signed(first)} [" in sentence and f"to {words.signed(last)} [" in sentence
+
+
+def test_leads_are_told_of_the_methods_made_for_occlusion():
+    slopes = [{**slope(1, 3, 0.1, 0.5), "method": method} for method in ("baseline", "saga", "saga_refined", "gated")]
+    told = {"slopes": [*slopes, {**slopes[-1], "metric": "R1"}]}
+    assert [s["method"] for s in words.main_slopes(told)] == ["saga", "saga_refined", "gated"]
+    assert [line.partition(" against")[0] for line in words.verdicts(told)] == ["SAGA", "Gated [CLS]"]
 
 
 def test_signed_numbers():

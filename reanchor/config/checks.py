@@ -227,8 +227,8 @@ def _gate(params: Params) -> Iterator[str]:
     if gate.train and gate.trained and getattr(params.finetune, gate.model).text and not params.prompts.train:
         yield f"prompts.train: got false; allowed: true, since gate.trained is true and gate.model is {gate.model!r}"
     if gate.train and gate.trained and gate.plain_weight:
-        yield (f"gate.plain_weight: got {gate.plain_weight} with gate.trained true; allowed: 0, since stage 2 trains the "
-               "replayed [CLS] alone; choose method=gate_trained")
+        yield (f"gate.plain_weight: got {gate.plain_weight} with gate.trained true; allowed: 0, since stage 2 trains "
+               "the replayed [CLS] alone; choose method=gate_trained")
 
 
 def _evaluation(params: Params) -> Iterator[str]:

@@ -137,7 +137,7 @@ def _accuracy(results: dict, points: list, method: str, colour: int) -> Series:
 
 
 def lead_charts(summary: dict, colours: dict[str, int]) -> list[dict]:
-    """SAGA's lead over global pooling against occlusion, with intervals, one chart per kind."""
+    """Leads over global pooling against occlusion, with intervals, one chart per kind."""
     slopes = words.main_slopes(summary)
     charts = []
     for kind in dict.fromkeys(s["kind"] for s in slopes):
