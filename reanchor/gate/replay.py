@@ -83,7 +83,7 @@ def gated_block(block: nn.Module, x: Tensor, bias: Tensor, rows: int | None = No
     mixed = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
     if rows != 1:
         plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])
-        mixed = torch.cat([mixed, plain], dim=2)
+        mixed = torch.cat([mixed.transpose(1, 2), plain.transpose(1, 2)], dim=1).transpose(1, 2)  # as `finish` reads it
     return finish(block, x[:, :rows], mixed)
 
 
