@@ -1,7 +1,7 @@
 """One residual attention block of CLIP's ViT, with open_clip's weights and fewer passes over memory.
 
 torch's MultiheadAttention copies queries, keys and values into place before it attends; here they stay where one
-product left them. The same numbers, and on a CPU a block's training step takes a sixth less time.
+product left them, and on a CPU a block's training step takes a sixth less time. The same numbers up to rounding.
 
 Shapes: B images, L tokens, D token width, H attention heads.
 """
@@ -49,8 +49,9 @@ def finish(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:
 
 
 def _mlp(mlp: nn.Module, x: Tensor) -> Tensor:
-    """QuickGELU(x) = SiLU(1.702 x) / 1.702: one pass over the widest tokens where open_clip's takes three, and as many
-    fewer for the gradient; the two factors go into the weights."""
+    """The block's MLP on tokens [B, L, D]. QuickGELU(x) is SiLU(1.702 x) / 1.702: one pass over the widest tokens where
+    open_clip's takes three, and fewer for the gradient too; the two factors go into the weights.
+    """
     if not isinstance(getattr(mlp, "gelu", None), QuickGELU):
         return mlp(x)
     active = F.silu(F.linear(x, mlp.c_fc.weight * QUICK, mlp.c_fc.bias * QUICK))
