@@ -18,6 +18,8 @@ from reanchor.occlusion import open_set
 CONDITIONS = ("whole", "ogor")
 RULE = "highest validation mAP, the mean over whole-body and OGor-occluded queries of held-out training identities"
 
+LAST_EPOCH = "none: every training identity is trained on, and the last epoch is kept"
+
 Embed = Callable[[np.ndarray, Labels], np.ndarray]
 
 

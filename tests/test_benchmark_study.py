@@ -1,6 +1,7 @@
 """The study's driver: what an arm is, what judging keeps, and how tables follow from it."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch.testing import assert_close
 from benchmarks.study import judge as judging
 from benchmarks.study import tables
 from benchmarks.study import train as training
+from benchmarks.study.__main__ import main
 from benchmarks.study.arms import ARMS, title_of
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import Results, print_curve, print_single, print_tables
@@ -64,8 +66,12 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
         assert not model_folder(place, name, 3).parent.parent.exists()  # asking for a place makes none
         made = workspace(place, base, 2)
         assert (made / "models/backbone").resolve() == tmp_path / "models/backbone"
+    other = dataclasses.replace(place, root=tmp_path / "other")
+    with pytest.raises(ReanchorError, match=r"other/data: not found; allowed: .* run `dvc repro`"):
+        workspace(other, "clip_reid", 2)
+    (other.root / "data").mkdir(parents=True)
     with pytest.raises(ReanchorError, match=r"--out: .* leads to .* an --out of its own"):
-        workspace(dataclasses.replace(place, root=tmp_path / "other"), "clip_reid", 2)
+        workspace(other, "clip_reid", 2)
 
 
 def test_saga_stands_on_the_controls_encoder(place, monkeypatch):
@@ -244,3 +250,41 @@ def test_the_whole_table_reads_what_was_judged(tmp_path, monkeypatch, capsys):
                  "| SAGA: learned text anchors, people |"):
         assert part in text
     assert title_of("saga:equal") == "SAGA: learned text anchors, fused 1 : 1 : 1 of equal spreads"
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ("train --arms foo", r"train: --arms: got 'foo'; allowed: zero_shot, clip_reid, .*; give one of these"),
+    ("judge --arms gatd_4", r"judge: --arms: got 'gatd_4'; did you mean 'gated_4'\? allowed: zero_shot, .*"),
+    ("train --arms saga:refined", r"train: --arms: got 'saga:refined'; allowed: arms without variants, which are "
+                                  r"judged with their arm; give 'saga'"),
+    ("table --arms saga:nope", r"table: --arms: got 'saga:nope'; .*allowed: saga, saga:refined, saga:authors, "
+                               r"saga:authors_equal, saga:equal; give one of these"),
+    ("table --arms saga:", r"table: --arms: got 'saga:'; did you mean 'saga'\? allowed: saga, saga:refined, .*"),
+    ("table --arms zero_shot:tokens", r"table: --arms: got 'zero_shot:tokens'; .*allowed: zero_shot; give one of .*"),
+    ("table --arms saga --against nope", r"table: --against: got 'nope'; .*allowed: zero_shot, clip_reid, .*"),
+    ("judge --arms gated_4 saga --seeds 0 2",
+     r"judge: --arms, --seeds: got gated_4 of seed 0 2, saga of seed 0 2, not trained in OUT; allowed: what is "
+     r"trained; run `python -m benchmarks\.study train --arms gated_4 saga --seeds 0 2 --out OUT`"),
+    ("judge", r"judge: --arms, --seeds: got clip_reid of seed 0 1 2, .* not trained in OUT; .*"),
+    ("judge --arms zero_shot", r"judge: --arms: got zero_shot, which is models/backbone and not found; .* `dvc repro "
+                               r"backbone`"),
+    ("table", r"table: .*manifest.parquet: no manifest there; .*"),
+])
+def test_a_wrong_argument_is_told_in_one_line(tmp_path, monkeypatch, capsys, given, message):
+    monkeypatch.chdir(tmp_path)
+    assert main([*given.split(), "--threads", "1"]) == 2
+    told = capsys.readouterr()
+    out = re.escape(str(tmp_path / ".checkpoints/study"))
+    assert re.fullmatch(f"benchmarks.study {message.replace('OUT', out)}\n", told.err) and not told.out
+
+
+def test_without_names_what_is_trained_is_judged(tmp_path, monkeypatch):
+    from benchmarks.study import __main__ as command
+
+    judged, folder = [], tmp_path / "seed-1-clip_reid/models/saga"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "load_study", lambda prepared, occluded: "study")
+    monkeypatch.setattr(command, "judge", lambda *given: judged.append(given))
+    assert command.main(["judge", "--out", ".", "--threads", "1"]) == 0
+    assert judged == [("saga", folder, tmp_path / "judged/saga-1.npz", "study", tmp_path)]

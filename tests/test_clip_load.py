@@ -106,7 +106,7 @@ def test_a_pickle_with_code_is_refused(tmp_path):
 @pytest.mark.parametrize(("content", "message"), [
     ([torch.zeros(2)], "it holds a list and no names"), (torch.zeros(2), "it holds a Tensor and no names"),
     ({"model": {3: torch.zeros(2)}}, "it holds a dict and no names"),
-    ({"a": torch.zeros(2), "b": "text"}, "it holds more than tensors: b"),
+    ({"a": torch.zeros(2), "b": "text"}, "it holds more than plain tensors: b"),
 ])
 def test_a_file_of_something_else_is_named(tmp_path, content, message):
     torch.save(content, tmp_path / "other.pt")

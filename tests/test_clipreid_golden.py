@@ -1,9 +1,11 @@
 """CLIP-ReID's two stages against the authors' code."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from composed import composed
 from golden_files import FOLDER, FORWARD, GRADIENT, golden, tiny_clip
 from torch import nn
 from torch.testing import assert_close
@@ -11,12 +13,13 @@ from torch.testing import assert_close
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.clipreid.finetune import lr_factor, optimizer_of, stage2_losses
 from reanchor.clipreid.model import ReidModel, retrieval_feature
-from reanchor.clipreid.prompts import PromptLearner, stage1_losses, text_features
+from reanchor.clipreid.prompts import PromptLearner, prompts_job, stage1_losses, stage1_lr, text_features
 from reanchor.clipreid.side import SideSettings
 from reanchor.clipreid.texts import FixedTexts
 from reanchor.config.sections import Finetune, LossWeights, Prompts
 from reanchor.losses import batch_hard_triplet, euclidean, identity_cross_entropy, supervised_contrastive
-from reanchor.training.schedule import warmup_cosine_lr
+
+STAGE1 = Prompts(epochs=120, batch=64, lr=3.5e-4, warmup_epochs=5, warmup_lr=1e-5, min_lr=1e-6, weight_decay=1e-4)
 
 PUBLISHED = Finetune(epochs=60, optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
                      schedule="multistep", milestones=[30, 50], warmup_epochs=10, warmup_factor=0.1)
@@ -137,9 +140,7 @@ def test_baseline_is_the_same_code_without_the_text_term():
 
 def test_learning_rates_agree():
     want = golden("B_lr")
-    prompts = Prompts(epochs=120, lr=3.5e-4)
-    got = [warmup_cosine_lr(e, prompts.epochs, prompts.lr, prompts.warmup_epochs, prompts.warmup_lr, prompts.min_lr)
-           for e in range(1, 121)]
+    got = [stage1_lr(STAGE1, epoch) for epoch in range(120)]
     assert_close(torch.tensor(got, dtype=torch.float64), want["stage1_vit"], atol=1e-12, rtol=0)
     got = [5e-6 * lr_factor(PUBLISHED, epoch, 0, 10) for epoch in range(60)]
     assert_close(torch.tensor(got, dtype=torch.float64), want["stage2_vit"][1:], atol=1e-12, rtol=0)
@@ -155,9 +156,21 @@ def test_parameter_groups_agree():
     assert got == pytest.approx(published, rel=1e-12)
 
 
+@pytest.mark.parametrize("preset", [False, True])
+def test_stage_1_optimises_the_published_group(preset):
+    ((name, rate, decay),) = json.loads((FOLDER / "B_param_groups.json").read_text())["stage1"]
+    config = composed("method=clip_reid", "train=clip_reid_vit").prompts if preset else STAGE1
+    learner, text = learner_of(golden("B_prompt_text"))
+    optimizer = prompts_job(config, learner, text, torch.zeros(7, 32), torch.arange(7)).optimizer
+    (group,) = optimizer.param_groups
+    assert name == "prompt_learner.cls_ctx" and [id(one) for one in group["params"]] == [id(learner.context)]
+    assert (group["lr"], group["weight_decay"]) == (rate, decay) == (3.5e-4, 1e-4)
+    assert type(optimizer) is torch.optim.Adam and (group["betas"], group["eps"]) == ((0.9, 0.999), 1e-8)
+
+
 def test_the_cnn_recipe_s_learning_rates_agree():
     want = golden("B_lr")
-    got = [warmup_cosine_lr(e, 60, 3.5e-4, 5, 1e-5, 1e-6) for e in range(1, 61)]
+    got = [stage1_lr(replace(STAGE1, epochs=60), epoch) for epoch in range(60)]
     assert_close(torch.tensor(got, dtype=torch.float64), want["stage1_cnn"], atol=1e-12, rtol=0)
     recipe = Finetune(epochs=120, schedule="multistep", milestones=[40, 70], warmup_epochs=10, warmup_factor=0.01)
     got = [3.5e-4 * lr_factor(recipe, epoch, 0, 10) for epoch in range(120)]

@@ -40,7 +40,7 @@ def message(settings: dict) -> str:
             {"prepare": {"validation_share": 0.95}},
             "prepare.validation_share",
             "0.95",
-            "at least 0.001 and at most 0.9",
+            "at least 0.0 and at most 0.9",
         ),
         ({"finetune": {"lr": float("nan")}}, "finetune.lr", "nan", "a finite number"),
         (

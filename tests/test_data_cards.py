@@ -46,6 +46,8 @@ def test_every_card_is_whole_and_can_be_configured():
         assert bool(card.records) == card.by_sentence == (name in BY_SENTENCE)
         for counts in (card.counts, *card.variants.values()):
             assert set(counts) <= counted | {"junk", "distractors", "cameras"} and min(counts.values(), default=1) > 0
+        assert set(card.totals) in (set(), {"images", "identities"}) and not (card.totals and "train_images" in
+                                                                              card.counts)
         assert bool(card.source) == card.published or name in ("pku_reid", "streetfolk")
     assert {name for name, card in CARDS.items() if card.withdrawn} == WITHDRAWN
     assert {name for name, card in CARDS.items() if card.test_only} == TEST_ONLY
@@ -59,6 +61,7 @@ def test_the_documentation_names_every_dataset_with_its_counts(root):
         assert len(row) == (name != "none"), name
         for split in (split for split in card.splits if f"{split}_images" in card.counts):
             assert f"{card.counts[f'{split}_images']:,}" in row[0], (name, split)
+        assert not card.totals or "{images:,} of {identities:,} in all".format(**card.totals) in row[0], name
 
 
 def test_counts_add_up_to_published_totals():

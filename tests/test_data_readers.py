@@ -223,3 +223,76 @@ def test_captions_of_another_form(tmp_path, text, words):
     (market(tmp_path) / "captions.json").write_text(text)
     with pytest.raises(ReanchorError, match=words):
         read_dataset("market1501", tmp_path, 0)
+
+
+def _made(root, names):
+    for seed, name in enumerate(names):
+        picture(root / name, seed)
+    return root
+
+
+@pytest.mark.parametrize(("names", "words"), [
+    ([f"people/{pid}/a.jpg" for pid in range(1, 6)],
+     "holds no folders of single identities, but {root}/people does (5, such as 1); set prepare.root to {root}/people"),
+    ([f"set/{split}/{pid}/a.jpg" for split in ("train", "query", "gallery") for pid in (1, 2)],
+     "holds no identity folders, but {root}/set holds train, query, gallery; set prepare.root to {root}/set"),
+    ([f"{pid}/cam{camera}/a.jpg" for pid in range(1, 6) for camera in (1, 2)],
+     "has images one folder deeper than PID/*.jpg (such as 1/cam1/a.jpg); move them up into PID with the camera as _cN "
+     "in their names, or set prepare.root to the folder that holds the folders of identities"),
+    (["1/cam1/a.jpg", "1/cam2/a.jpg"], "has images one folder deeper than PID/*.jpg (such as 1/cam1/a.jpg); move them"),
+    (["a.jpg", "b.png"],
+     "holds 2 images itself (such as a.jpg), expected a folder per identity; make one for each and move the images "
+     "there, or list them in dataset.csv with prepare.reader=csv"),
+    ([], "holds no identity folders and no images (it holds nothing); set prepare.root to the folder that holds one "
+     "folder per identity"),
+    (["masks/1/a.png"], "holds no identity folders and no images (it holds 1 folders); set prepare.root"),
+    (["1/a.jpg", "2/a.jpg"], "2 identities found, at least 4 are needed")])
+def test_where_the_images_of_a_folder_lie_instead(tmp_path, names, words):
+    (tmp_path / "data").mkdir()
+    root = _made(tmp_path / "data", names)
+    with pytest.raises(ReanchorError) as caught:
+        read_dataset("folder", root, 0)
+    message = str(caught.value)
+    assert words.format(root=root) in message and message.startswith("prepare.root: ") and "\n" not in message
+
+
+def test_identity_folders_without_readable_images(tmp_path):
+    for pid in range(1, 6):
+        (tmp_path / str(pid)).mkdir()
+        for name in ("a.webp", "b.webp", ".hidden", "list"):
+            (tmp_path / str(pid) / name).write_bytes(b"")
+    with pytest.raises(ReanchorError) as caught:
+        read_dataset("folder", tmp_path, 0)
+    assert str(caught.value) == (
+        f"prepare.root: '{tmp_path}' has 5 identity folders without an image that can be read (such as 1, which holds "
+        "2 .webp, 1 files without suffix); allowed are .jpg, .jpeg, .png, .tif, .tiff, .bmp; convert the files or "
+        "correct prepare.root")
+
+
+def test_a_split_without_readable_images_says_what_is_there(tmp_path):
+    _made(tmp_path, [f"{split}/{pid}/a.jpg" for split in ("train", "gallery") for pid in (1, 2)] + ["query/1/c1/a.jpg"])
+    with pytest.raises(ReanchorError) as caught:
+        read_dataset("folder", tmp_path, 0)
+    assert str(caught.value) == (
+        f"prepare.root: '{tmp_path}' gives no images for query (query/1 holds 1 folders); expected image files "
+        "directly in train/PID, query/PID and gallery/PID folders")
+
+
+def test_two_folders_of_one_pid_are_refused(tmp_path):
+    root = _made(tmp_path, [f"{pid}/a.jpg" for pid in ("01", "1", "2", "3", "4", "0", "00", "-1", "-01")])
+    with pytest.raises(ReanchorError) as caught:
+        read_dataset("folder", root, 0)
+    assert str(caught.value) == (
+        f"prepare.root: '{root}' has two folders of pid 1, '01' and '1'; allowed is one folder per identity; merge "
+        "them, or rename one if they are two people")
+    (root / "1/a.jpg").unlink()
+    _made(root, ["01/b.jpg", "2/b.jpg", "3/b.jpg", "4/b.jpg"])
+    assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == {0, 1, 2, 3, 4}
+    (root / "x").mkdir()  # names, not numbers: each is a pid of its own
+    _made(root, ["1/a.jpg"])
+    assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == set(range(1, 10))
+
+
+def test_splits_may_write_a_pid_each_in_its_way(tmp_path):
+    _made(tmp_path, ["train/3/a.jpg", "query/0001/a.jpg", "gallery/1/a.jpg"])
+    assert {entry.pid for entry in read_dataset("folder", tmp_path, 0).entries} == {1, 3}

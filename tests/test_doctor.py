@@ -1,9 +1,10 @@
 """The doctor: every message, on miniatures with small cards."""
 
+import dataclasses
 import shutil
 
 import pytest
-from data_factory import market, picture
+from data_factory import market
 from layout_factory import LAYOUTS, cuhk03_np, duke, fill, msmt17, p_dukemtmc, pairs, vehicleid, veri776
 
 from reanchor.cli import main
@@ -11,6 +12,17 @@ from reanchor.data.cards import CARDS
 from reanchor.doctor import diagnose
 
 IMAGES = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")  # as `small` counts
+
+
+@pytest.fixture
+def small(small, monkeypatch):
+    """The shared one, with totals of the miniatures."""
+    totals = {"p_dukemtmc": {"images": 28, "identities": 7}, "pku_reid": {"images": 48, "identities": 8}}
+
+    def shrink(name, *given, **more):
+        monkeypatch.setitem(CARDS, name, dataclasses.replace(small(name, *given, **more), totals=totals.get(name, {})))
+        return CARDS[name]
+    return shrink
 
 
 def only(card, root, **more):
@@ -106,8 +118,8 @@ def test_msmt17_versions(tmp_path, small):
     assert only(card, root) == (
         f"{root} holds the folders of MSMT17 V1 (train, test) and of V2 (mask_train_v2, mask_test_v2)",
         "move those of one version away; V2 has blurred faces, and figures of the two differ")
-    shutil.rmtree(root / "test")
-    shutil.rmtree(root / "mask_train_v2")
+    for folder in ("test", "mask_train_v2"):
+        shutil.rmtree(root / folder)
     assert only(card, root) == (f"{root} mixes MSMT17 V1 and V2 up: it holds train, mask_test_v2",
                                 "keep train and test (V1), or mask_train_v2 and mask_test_v2 (V2), from one archive")
 
@@ -154,8 +166,7 @@ def test_unpacked_in_part(tmp_path, small):
 
 
 def test_more_images_than_published(tmp_path, small):
-    root = market(tmp_path)
-    card = small("market1501", root)
+    card = small("market1501", root := market(tmp_path))
     fill(root, ["query/0007_c1s1_000009_00.jpg"])
     assert only(card, root) == (
         "query images: 7 found, 6 published, 1 too many",
@@ -176,8 +187,7 @@ def test_a_cleaned_copy(tmp_path, small):
 
 
 def test_as_many_images_of_other_people(tmp_path, small):
-    root = market(tmp_path)
-    card = small("market1501", root, train_identities=7)
+    card = small("market1501", root := market(tmp_path), train_identities=7)
     assert only(card, root) == ("train identities: 6 found, 7 published, although the images are as many",
                                 "files were renamed or exchanged: unpack the archive again")
 
@@ -257,17 +267,6 @@ def test_the_test_list_of_vehicleid(tmp_path):
         "split")
     found = diagnose(CARDS["vehicleid"], root, "medium").findings
     assert "gallery images: 3 found, 1,600 published, 1,597 are missing" in {finding.what for finding in found}
-
-
-def test_data_of_ones_own(tmp_path, capsys):
-    (tmp_path / "table").mkdir()
-    assert only(CARDS["csv"], tmp_path / "table") == (
-        f"'{tmp_path}/table' has no dataset.csv", "put one there or set prepare.root to the CSV file")
-    for pid in range(1, 5):
-        for name in ("a_c1.jpg", "b_c1.jpg", "a_c2.jpg"):
-            picture(tmp_path / "people" / str(pid) / name, pid)
-    assert main(["doctor", "folder", str(tmp_path / "people")]) == 0
-    assert "the layout can be read; no count is known beforehand: make run" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "words"), [

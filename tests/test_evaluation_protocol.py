@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from composed import composed
 from evaluation_fakes import FakeEmbedder, make_study
 
 from reanchor.config.sections import Evaluate, Nfc, Rerank
@@ -207,7 +208,7 @@ def test_one_pass_serves_several_rows(tmp_path):
     want, *_ = run(config, make_study(), tmp_path / "each", saga=lambda: FakeEmbedder("saga", 20.0, tokens=True),
                    saga_refined=lambda: FakeEmbedder("saga_refined", 60.0))
     assert got == want and "saga_refined/whole/mAP" in got
-    assert Both.passes == 2 + 8  # 84 gallery images in batches of 64, then 36 queries under each of 8 conditions
+    assert Both.passes == 1 + 2 + 8  # for the widths, 84 gallery images in batches of 64, 36 queries in 8 conditions
     for name in ("results", "rankings", "token_weights"):
         assert pq.read_table(tmp_path / f"both/{name}.parquet") == pq.read_table(tmp_path / f"each/{name}.parquet")
 
@@ -246,9 +247,22 @@ def test_the_smallest_budget_gives_the_same_figures(tmp_path):
 
 
 def test_nothing_is_written_when_memory_does_not_suffice(tmp_path):
+    seen, embedder = [], FakeEmbedder("clip_reid")
+    watched = dataclasses.make_dataclass("Watched", ["name"], namespace={
+        "embed": lambda self, images, *sides: seen.append(len(images)) or embedder.embed(images, *sides)})("clip_reid")
     with pytest.raises(ReanchorError, match=r"evaluate\.memory_mb"):
-        run(Evaluate(memory_mb=1), make_study(), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+        run(Evaluate(memory_mb=1), make_study(), tmp_path, clip_reid=lambda: watched)
+    assert list(tmp_path.iterdir()) == [] and seen == [1]  # met by one picture, before the gallery is read
+
+
+@pytest.mark.parametrize(("preset", "last", "projected", "before_last"), [
+    ("default", 2048, 1024, 1024), ("all_features", 768, 512, 768), ("all_features", 2048, 1024, 1024)])
+def test_the_published_settings_fit_msmt17_in_their_budget(preset, last, projected, before_last):
+    config = composed(f"evaluate={preset}").evaluate
+    sizes = {"last": last, "projected": projected, "before_last": before_last, "after_neck": last + projected}
+    rows = ["last+projected", *config.features]
+    widths = [sum(sizes[part] for part in row.split("+")) for row in rows]
+    assert plan_memory(config, 11_659, 82_161, widths).total <= config.memory_mb * MB
 
 
 # lost queries

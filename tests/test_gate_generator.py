@@ -92,6 +92,13 @@ def test_labels_say_what_covers_each_pixel(library, kind, label):
         assert changed[~binary_dilation(covered, iterations=2)].mean() < (0.02 if kind != "masking" else 1e-9)
 
 
+def test_the_covered_share_is_drawn_from_the_whole_range(library):
+    stream = make(library, **ONLY["masking"])  # exact to the pixel
+    covered = np.array([(stream.draw(0, 1.0, seed)[1] == OBJECT).mean() for seed in range(300)])
+    assert 0.1 <= covered.min() < 0.12 and 0.58 < covered.max() <= 0.6
+    assert abs(covered.mean() - 0.35) < 3 * 0.5 / np.sqrt(12 * 300)  # uniform, three standard deviations
+
+
 def test_a_stranger_behind_hides_nothing_of_the_person(library):
     front, behind = (make(library, **ONLY["people"], behind_share=share) for share in (0.0, 1.0))
     seen = 0
@@ -124,7 +131,7 @@ def test_targets_are_shares_of_overlapping_patches():
             for one in mask]
     assert_close(targets(mask, encoder), torch.tensor(want, dtype=torch.float32))
     assert_close(ExactGates(encoder)(torch.zeros(2, 3, 64, 32), torch.from_numpy(mask)), targets(mask, encoder))
-    with pytest.raises(ReanchorError, match="exact gates need the images' masks"):
+    with pytest.raises(ReanchorError, match=r"exact gates.*allowed at test time: network, shared, saga, ones"):
         ExactGates(encoder)(torch.zeros(2, 3, 64, 32))
 
 

@@ -10,6 +10,7 @@ import torch
 from composed import ROOT, composed
 from recorders import Rows
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from reanchor.clip.model import Clip
 from reanchor.clip.pretrain import blank_clip
@@ -68,6 +69,15 @@ def backbone(train: str, params: Params) -> Clip:
     return clip
 
 
+def learned_along(street: Path, model: str) -> torch.Tensor | None:
+    """How far stage 2 moved every prompt from where stage 1 left it; None where it trained none."""
+    (path,) = (street / ".checkpoints").glob(f"finetune-{model}-*.pt")
+    context = torch.load(path, weights_only=True)["module"].get("1.context")
+    if context is None:
+        return None
+    return (context - load_file(street / "models/prompts/prompts.safetensors")["context"]).abs()
+
+
 @pytest.mark.parametrize(("model", "train", "ablation"), PRESETS, ids=lambda value: value)
 def test_a_preset_trains_two_steps(street, model, train, ablation):
     torch.manual_seed(0)
@@ -80,8 +90,13 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
         assert len(stream.metadata()) == 1  # the library writes several keys in any order, so in other bytes each time
     out = street / "models/finetune" / model
     train_stage2(model, params, street, out, steps)
+    moved = learned_along(street, model)
     for checkpoint in (street / ".checkpoints").glob("*"):
         checkpoint.unlink()
+    assert (moved is not None) == (ablation == "one_stage")
+    if moved is not None:  # every prompt, by about a rate for each of Adam's steps
+        rate = params.finetune.prompt_lr
+        assert moved.amax((1, 2)).min() > rate / 2 and moved.max() < 2 * rate * steps.rows[-1]["step"]
     assert steps.rows[-1]["step"] >= 2 and np.isfinite(steps.rows[-1]["loss"])
     expected = {name for name in ("i2tce", "i2t", "t2i") if getattr(getattr(params.finetune, model), name)}
     assert bool(expected) == (model == "clip_reid")

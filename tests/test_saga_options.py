@@ -15,6 +15,7 @@ from reanchor.embedding import load_embedder
 from reanchor.embedding.flip import FlipAveraged, FlipBeside
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
+from reanchor.saga.anchors import phrase_context
 from reanchor.saga.batch import TokenBatch, tapped_blocks, token_batch
 from reanchor.saga.build import build_head, check_anchors
 from reanchor.saga.features import concat, fuse, orthogonal, side_by_side
@@ -94,6 +95,21 @@ def test_the_anchor_triplet_by_hand():
     mass = torch.tensor([[2.0], [1.0], [1.0]])
     # losses 1 - 0 + .3, 0 - 0 + .3 and 0 (no positive), weights 1, .5, .5
     assert anchor_triplet(features, mass, labels, 0.3).item() == pytest.approx((1.3 + 0.5 * 0.3) / 2)
+
+
+def test_the_attention_mass_weighs_the_anchor_triplet_and_is_not_trained_by_it():
+    features = torch.tensor([[[1.0, 0.0]], [[0.0, 1.0]], [[1.0, 0.0]]], requires_grad=True)
+    mass = torch.tensor([[2.0], [1.0], [1.0]], requires_grad=True)
+    anchor_triplet(features, mass, torch.tensor([0, 0, 1]), 0.3).backward()
+    assert mass.grad is None and features.grad.abs().sum() > 0
+
+
+def test_the_context_starts_from_the_phrases_and_noise_of_a_hundredth():
+    text = tiny_clip().text_encoder()
+    slots = head_of(small(context_slots=16, frozen_slots=4, seed=5)).anchors.learnable
+    noise = slots - phrase_context(4, 12, text, BytePairTokenizer())
+    drawn = torch.randn(slots.shape, generator=Generator().manual_seed(5))
+    assert_close(noise, 0.01 * drawn, atol=1e-6, rtol=1e-3)
 
 
 def test_orthogonal_and_concat_by_hand():

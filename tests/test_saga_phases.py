@@ -15,6 +15,7 @@ from reanchor.config.sections import Params, Saga
 from reanchor.saga import run
 from reanchor.saga.build import build_head
 from reanchor.saga.tokens import open_tokens
+from reanchor.saga.train import saga_job
 from reanchor.training.loop import Outcome, Trainer
 
 
@@ -24,6 +25,19 @@ class Head(torch.nn.Linear):
 
     def reset_classifiers(self, generator):
         torch.nn.init.constant_(self.weight, 0.0)
+
+
+@pytest.mark.parametrize(("phase", "rates", "factors"), [
+    ("3a", [0.004, 0.032], [0.1, 0.55, 1.0, 1.0, 1.0]),  # constant behind the warm-up
+    ("3b", [0.003, 0.024], [0.1, 0.55, 1.0, 0.8828427, 0.6, 0.3171573])])  # half a cosine towards .2
+def test_each_phase_has_its_own_rate_and_schedule(phase, rates, factors):
+    config = Saga(token_blocks=[2], text_anchors=4, refine_layers=1, identities=2, images=2, lr_a=0.004, lr_b=0.003,
+                  epochs_a=5, epochs_b=6, warmup_epochs=2, min_lr_ratio=0.2, classifier_lr_factor=8.0)
+    head = build_head(config, reid_model(), 3, tiny_clip().text_encoder(), BytePairTokenizer())
+    job = saga_job(phase, config, head, None, None, np.array([0, 0, 1, 1, 2, 2]), None)
+    assert [group["lr"] for group in job.optimizer.param_groups] == pytest.approx(rates)
+    assert job.epochs == len(factors)
+    assert [job.lr_factor(epoch, 0, 1) for epoch in range(job.epochs)] == pytest.approx(factors)
 
 
 @pytest.mark.parametrize(("first", "second", "weight", "epoch", "score"), [

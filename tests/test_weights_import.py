@@ -221,6 +221,10 @@ def test_heads_that_are_missing_are_reported_and_the_features_stay(tmp_path):
     ({"bottleneck.running_mean": None}, "bottleneck.running_mean is missing"),
     ({"classifier_proj.weight": torch.zeros(9, 32)}, r"classifier_proj.weight is \(9, 32\); allowed: \(7, 32\)"),
     ({"image_encoder.ln_pre.bias": torch.full((64,), torch.nan)}, "ln_pre.bias holds numbers that are not finite"),
+    ({"image_encoder.positional_embedding": torch.zeros(0, 64)}, r"positional_embedding holds \(0, 64\) numbers"),
+    ({"cv_embed": torch.zeros(0, 64)}, r"cv_embed holds \(0, 64\) numbers .*allowed: real numbers, at least one"),
+    ({"image_encoder.ln_pre.bias": torch.zeros(64, dtype=torch.complex64)}, r"ln_pre.bias holds .* torch.complex64"),
+    ({"image_encoder.ln_pre.bias": torch.zeros(64).to_sparse()}, "more than plain tensors: image_encoder.ln_pre.bias"),
 ])
 def test_tensors_that_do_not_fit_are_named_as_the_authors_name_them(tmp_path, change, message):
     state = golden_checkpoint() | change
@@ -236,7 +240,7 @@ def test_heads_that_do_not_divide_the_width_are_named(tmp_path):
      "has no image_encoder.*, it holds base, classifier; allowed: CLIP-ReID's checkpoints"),
     ({}, "it holds nothing"),
     ([1, 2], "no readable checkpoint .*it holds a list and no names"),
-    ({"model": Imported()}, "no readable checkpoint .*Weights only load failed"),
+    ({"model": Imported()}, "no readable checkpoint .it holds code or objects beside tensors, or is damaged; nothing"),
 ])
 def test_files_of_something_else_are_refused(tmp_path, state, message):
     refused(state, tmp_path, message)
@@ -248,6 +252,17 @@ def test_bytes_that_are_no_checkpoint_and_absent_files_are_named(tmp_path):
         with pytest.raises(ReanchorError, match=message):
             import_model(Imported(path=name), tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_tensor_is_refused_though_torch_would_read_it(tmp_path):
+    path = write(golden_checkpoint(), tmp_path / "x.pth")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle:middle + 64] = bytes(byte ^ 255 for byte in content[middle:middle + 64])
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)
+    with pytest.raises(ReanchorError, match=r"no readable checkpoint .its part .*data/\d+ is damaged"):
+        import_model(Imported(path=str(path)), tmp_path / "out")
 
 
 def small_model(folder):

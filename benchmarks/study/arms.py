@@ -1,6 +1,11 @@
 """What is compared: each arm is a training that differs from the default study in a few settings."""
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from reanchor.errors import ReanchorError
 
 
 @dataclass(frozen=True)
@@ -73,3 +78,36 @@ def title_of(row: str) -> str:
     name, _, variant = row.partition(":")
     arm = ARMS[name]
     return arm.title + (f", {VARIANTS[arm.kind][variant]}" if variant else "")
+
+
+def require_arms(names: Iterable[str]) -> None:
+    """Raise ReanchorError for a name of `--arms` that is no training."""
+    for name in names:
+        arm = name.partition(":")[0]
+        if name not in ARMS and arm in ARMS:  # a row of the tables
+            raise ReanchorError(f"--arms: got {name!r}; allowed: arms without variants, which are judged with their "
+                                f"arm; give {arm!r}")
+        _require("--arms", name, ARMS)
+
+
+def require_row(option: str, row: str) -> None:
+    """Raise ReanchorError for a row of the tables, given as `option`, that there is not."""
+    arm, colon, _ = row.partition(":")
+    _require(option, row if arm in ARMS or not colon else arm,
+             [arm, *(f"{arm}:{one}" for one in VARIANTS.get(ARMS[arm].kind, ()))] if arm in ARMS else ARMS)
+
+
+def _require(option: str, name: str, allowed: Iterable[str]) -> None:
+    if name not in allowed:
+        near = difflib.get_close_matches(name, allowed, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ReanchorError(f"{option}: got {name!r}; {hint}allowed: {', '.join(allowed)}; give one of these")
+
+
+def lacking(what: str, pairs: list[tuple[str, int]], step: str, out: Path) -> ReanchorError:
+    """The error of arms and seeds that are not yet `what`, with the command of the `step` that makes them so."""
+    arms, seeds = (list(dict.fromkeys(one)) for one in zip(*pairs, strict=True))
+    listed = ", ".join(f"{arm} of seed {' '.join(str(seed) for name, seed in pairs if name == arm)}" for arm in arms)
+    return ReanchorError(f"--arms, --seeds: got {listed}, not {what} in {out}; allowed: what is {what}; run `python -m "
+                         f"benchmarks.study {step} --arms {' '.join(arms)} --seeds {' '.join(map(str, seeds))} "
+                         f"--out {out}`")

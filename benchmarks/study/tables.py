@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.study.arms import title_of
+from benchmarks.study.arms import lacking, title_of
 from reanchor.evaluation.bootstrap import IdentityBootstrap, area, slope
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.evaluation.intervals import ratio_series
@@ -28,13 +28,22 @@ class Results:
     bootstrap: IdentityBootstrap
 
     @classmethod
-    def read(cls, arms: list[str], seeds: list[int], out: Path, study: Study) -> "Results":
-        """The files of these arms; an arm that lacks a seed is an error of numpy's."""
-        files = {}
-        for name, seed in itertools.product(dict.fromkeys(arms), seeds):
-            with np.load(out / f"judged/{name}-{seed}.npz") as arrays:
-                files[name, seed] = {key: arrays[key] for key in arrays.files}
+    def read(cls, rows: list[str], seeds: list[int], out: Path, study: Study) -> "Results":
+        """What was judged of these rows of the tables.
+
+        Raises:
+            ReanchorError: a row lacks a seed, or a condition of one.
+        """
+        files, unjudged = {}, []
         pids = {condition.name: study.labels.pids[condition.rows] for condition in study.conditions()}
+        for row, seed in itertools.product(dict.fromkeys(rows), seeds):
+            name = row.partition(":")[0]
+            if (name, seed) not in files:
+                files[name, seed] = _arrays(out / f"judged/{name}-{seed}.npz")
+            if (name, seed) not in unjudged and any(f"ap/{row}/{one}" not in files[name, seed] for one in pids):
+                unjudged.append((name, seed))
+        if unjudged:
+            raise lacking("judged", unjudged, "judge", out)
         return cls(files, pids, IdentityBootstrap(pids["whole"], RESAMPLES, 0.95, 0))
 
     def precision(self, row: str, condition: str, seeds: list[int]) -> np.ndarray:
@@ -62,7 +71,7 @@ class Results:
 def print_tables(rows: list[str], against: str, seeds: list[int], out: Path, root: Path) -> None:
     """Accuracy, leads over the row `against`, areas under the curves, and token weights of the rows that have them."""
     study = load_study(root / "data/prepared", root / "data/occluded")
-    results = Results.read([row.partition(":")[0] for row in [*rows, against]], seeds, out, study)
+    results = Results.read([*rows, against], seeds, out, study)
     single = [c.name for c in study.conditions() if c.ratio is None or c.name == "whole"]
     print_single(results, rows, against, seeds, single)
     for kind, series in ratio_series(study).items():
@@ -115,6 +124,13 @@ def print_weights(results: Results, rows: list[str], seeds: list[int], kinds: di
         order = [list(LABELS).index(label) for label in named]
         cells = [_spread(shares[:, i] / areas[:, i], 2) if areas[0, i] > 1e-4 else "" for i in order]
         print(f"| {title_of(row)}, {kind} | {' | '.join(cells)} |")
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    with np.load(path) as arrays:
+        return {key: arrays[key] for key in arrays.files}
 
 
 def _header(columns: list[str]) -> None:

@@ -55,6 +55,9 @@ def workspace(place: Place, base: str, seed: int) -> Path:
     (folder / "models/finetune").mkdir(parents=True, exist_ok=True)
     for name in ("data", "models/backbone"):
         wanted = (place.root / name).resolve()
+        if not wanted.exists():
+            raise ReanchorError(f"{wanted}: not found; allowed: the default study's workspace as the current folder; "
+                                "run `dvc repro`")
         if not (folder / name).exists():
             (folder / name).symlink_to(wanted)
         elif (folder / name).resolve() != wanted:

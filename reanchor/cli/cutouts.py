@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from reanchor.errors import ReanchorError
 from reanchor.occlusion.background import TOLERANCE
 from reanchor.occlusion.build import SIZE
 
@@ -29,7 +30,13 @@ def add(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    """Build the library and say what it holds."""
+    """Build the library and say what it holds.
+
+    Raises:
+        ReanchorError: a tolerance that no channel can be apart by, or what the building refuses.
+    """
+    if not 0 <= given.tolerance <= 255:
+        raise ReanchorError(f"--tolerance: got {given.tolerance}; allowed: 0 to 255; a usual value is {TOLERANCE}")
     if given.detector:
         from reanchor.occlusion.harvest import Harvest, harvest_library, load_detector
 

@@ -69,7 +69,8 @@ def _examine(card: Card, root: Path, test_size: str) -> int:
         print(f"   note: {note}")
     if diagnosis.findings:
         return FINDINGS
-    known = "all known counts agree" if card.counts else "the layout can be read; no count is known beforehand"
+    known = "all known counts agree" if card.counts or card.totals else (
+        "the layout can be read; no count is known beforehand")
     print(f"{known}: make run SET=\"dataset={card.name} prepare.root={root}\"")
     return 0
 
@@ -79,7 +80,7 @@ def _overview() -> str:
     for name in DATASETS:
         card = CARDS[name]
         images = [card.expected(next(iter(card.variants), "")).get(f"{split}_images") for split in card.splits]
-        total = f"{sum(images):,}" if all(images) else "-"
+        total = f"{sum(images):,}" if all(images) else f"{card.totals['images']:,}" if card.totals else "-"
         terms = f"{card.terms}{' [needs an acknowledgement]' if card.withdrawn else ''}"
         lines.append(f"{name:<16}{total:>9}  {card.camera_rule:<12}{' '.join(card.splits):<22}{terms}")
     return "\n".join([*lines, "", "reanchor doctor DATASET shows one in full; reanchor doctor DATASET ROOT examines a "
@@ -93,7 +94,7 @@ def _details(card: Card) -> str:
     rules += [f"figures average {card.galleries} random galleries"] * (card.galleries > 1)
     lines = [card.title, f"  layout    {card.layout}", f"  kind      {card.kind}",
              f"  protocol  {'; '.join(rules)}", f"  splits    {', '.join(card.splits)}"]
-    for name, counts in (("", card.counts), *card.variants.items()):
+    for name, counts in (("", card.counts), ("all splits", card.totals), *card.variants.items()):
         if counts:
             words = ", ".join(f"{key.replace('_', ' ')} {count:,}" for key, count in counts.items())
             lines.append(f"  counts    {f'{name}: ' if name else ''}{words}")

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import pickle
 import re
 import zipfile
 from pathlib import Path
@@ -182,10 +183,22 @@ def read_state(path: Path, setting: str = "backbone.path", allowed: str = CLIP_F
             return load_file(path)
         if _is_torchscript(path):
             return dict(torch.jit.load(path, map_location="cpu").state_dict())
+        _refuse_damage(path)
         return _named_tensors(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:  # torch's own words advise to switch the protection off
+        raise ReanchorError(f"{setting}: {path} is no readable checkpoint (it holds code or objects beside tensors, or "
+                            f"is damaged; nothing of it was run); allowed are {allowed}") from error
     except Exception as error:  # torch, pickle and safetensors each raise classes of their own
         raise ReanchorError(f"{setting}: {path} is no readable checkpoint ({_first_line(error)}); "
                             f"allowed are {allowed}") from error
+
+
+def _refuse_damage(path: Path) -> None:
+    """torch reads the tensors of its zip files without comparing their checksums."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if bad := archive.testzip():
+                raise ValueError(f"its part {bad} is damaged")
 
 
 def _named_tensors(content: object) -> dict[str, Tensor]:
@@ -194,9 +207,10 @@ def _named_tensors(content: object) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         raise ValueError(f"it holds a {type(content).__name__} and no names")
-    strange = [name for name, value in content.items() if not isinstance(value, Tensor | int | float)]
+    strange = [name for name, value in content.items() if not isinstance(value, Tensor | int | float)
+               or (isinstance(value, Tensor) and (value.layout != torch.strided or value.is_quantized))]
     if strange:
-        raise ValueError(f"it holds more than tensors: {strange[0]}")
+        raise ValueError(f"it holds more than plain tensors: {strange[0]}")
     return {name.removeprefix("module."): torch.as_tensor(value) for name, value in content.items()}
 
 

@@ -103,7 +103,7 @@ def lr_factor(config: Finetune, epoch: int, step: int, steps: int) -> float:
 
 
 def finetune_job(name: str, config: Finetune, weights: LossWeights, model: ReidModel, data: TrainingImages,
-                 texts: Texts | None, spec: ClipSpec, validate: Callable[[], dict[str, float]]) -> Job:
+                 texts: Texts | None, spec: ClipSpec, validate: Callable[[], dict[str, float]] | None) -> Job:
     """Stage 2 as a `Job`; prompts that are learned along are a part of its module."""
     sampler = IdentitySampler(data.labels, config.identities, config.images, config.seed)
     device = next(model.parameters()).device

@@ -1,5 +1,6 @@
 """One stage-2 training from the workspace's files."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,11 +26,13 @@ from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.loop import Trainer
 from reanchor.training.recorder import Recorder
-from reanchor.validation import RULE, Embed, Validation
+from reanchor.validation import LAST_EPOCH, RULE, Embed, Validation
 
 
 def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
-    """Fine-tune "baseline" or "clip_reid"; keep the epoch with the best validation score."""
+    """Fine-tune "baseline" or "clip_reid"; keep the epoch with the best validation score, or the last one where no
+    identities were held out.
+    """
     config, runtime = params.finetune, params.runtime
     weights: LossWeights = getattr(config, name)
     device = choose_device(runtime.device)
@@ -40,16 +43,24 @@ def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Rec
     if model.side is not None:  # a camera that training has not seen is better met now than after it
         manifest = Manifest.read(root / "data/prepared/manifest.parquet")
         model.side.index(manifest.camid, manifest.viewid)
-    validation = Validation.open(root / "data/prepared", root / "data/occluded")
-    job = finetune_job(f"finetune@{name}", config, weights, model, data, texts, clip.spec,
-                       lambda: validation.score(embed_with(model, clip.spec, device)))
+    validate, rule = chosen_by(root, embed_with(model, clip.spec, device))
+    job = finetune_job(f"finetune@{name}", config, weights, model, data, texts, clip.spec, validate)
     mark = mark_of(name, params, weights, root)
     outcome = Trainer(job, root / f".checkpoints/finetune-{name}-{mark}.pt", mark, runtime.checkpoint_steps,
                       recorder).run()
     with atomic_directory(out) as folder:
         save_reid(model, replace(clip.spec, interpolation=data.interpolation), name, folder,
                   config=trained_with(name, params, weights))
-    return {**outcome.figures(), "selection": RULE}
+    return {**outcome.figures(), "selection": rule}
+
+
+def chosen_by(root: Path, embed: Embed) -> tuple[Callable[[], dict[str, float]] | None, str]:
+    """What scores an epoch, and the rule's words; nothing where no identities were held out."""
+    prepared = root / "data/prepared"
+    if not len(Manifest.read(prepared / "manifest.parquet").rows("val")):
+        return None, LAST_EPOCH
+    validation = Validation.open(prepared, root / "data/occluded")
+    return lambda: validation.score(embed), RULE
 
 
 def trained_with(name: str, params: Params, weights: LossWeights) -> dict:

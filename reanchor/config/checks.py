@@ -3,19 +3,12 @@
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from reanchor.config.sections import (
-    GATING_DOMAINS,
-    NO_BACK_TRANSLATIONS,
-    NOTHING_IMPORTED,
-    TEXT_TERMS,
-    MgccModel,
-    Params,
-    Tbps,
-    TextRecipe,
-)
+from reanchor.config.sections import GATING_DOMAINS, NOTHING_IMPORTED, Params
+from reanchor.config.text_checks import mgcc_rules, search_rules, tbps_rules
 from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
+GENERIC_ANCHORS = 32  # as many phrases as `reanchor.saga.frozen` has
 _OPEN_CLIP_BLOCKS = {"ViT-B": 12, "ViT-L": 24, "ViT-H": 32}  # by the model name's beginning
 _OPEN_CLIP_WIDTHS = {"ViT-B": 768, "ViT-L": 1024, "ViT-H": 1280}
 
@@ -66,12 +59,22 @@ def _data(params: Params) -> Iterator[str]:
         values = getattr(occlude, name)
         if not values or len(set(values)) < len(values):
             yield f"occlude.{name}: got {values}; allowed: at least one value, each once, the plain one first"
-    if "val" not in occlude.splits and (params.finetune.baseline.train or params.finetune.clip_reid.train):
+    yield from _nothing_held_out(params)
+    trains = params.finetune.baseline.train or params.finetune.clip_reid.train
+    if trains and prepare.validation_share and "val" not in occlude.splits:
         yield (f"occlude.splits: got {occlude.splits} while models are trained; allowed: val among them, since their "
                "checkpoints are chosen on its OGor queries (or method=zero_shot)")
     if occlude.sides != "query" and not occlude.gallery_share:
         yield (f"occlude.gallery_share: got 0 with occlude.sides {occlude.sides!r}; allowed: above 0, the share of the "
                "gallery that is occluded")
+
+
+def _nothing_held_out(params: Params) -> Iterator[str]:
+    trained = {"saga": params.saga, "gate": params.gate, "mgcc": params.mgcc}
+    trained |= {f"tbps.{name}": getattr(params.tbps, name) for name in ("clip_tuned", "sdm", "tbps_clip")}
+    for name in (name for name, section in trained.items() if section.train and not params.prepare.validation_share):
+        yield (f"prepare.validation_share: got 0 with {name}.train true; allowed: above 0, since it is chosen on "
+               "held-out identities, or method=clip_reid, which then keeps the last epoch")
 
 
 def _pretrain(params: Params) -> Iterator[str]:
@@ -100,6 +103,9 @@ def _backbone(params: Params) -> Iterator[str]:
             if value:
                 yield (f"{name}: got true with backbone.model {backbone.model!r}; allowed: false, since a ResNet has "
                        "no patch tokens to read (choose method=clip_reid or method=baseline)")
+        if params.backbone.stride:
+            yield (f"backbone.stride: got {params.backbone.stride} with backbone.model {backbone.model!r}; allowed: 0, "
+                   "since a ResNet has no patches")
         if params.finetune.sie != "none":
             yield (f"finetune.sie: got {params.finetune.sie!r} with backbone.model {backbone.model!r}; allowed: none, "
                    "since a ResNet has no [CLS]")
@@ -128,46 +134,6 @@ def _training(params: Params) -> Iterator[str]:
         yield (f"finetune.clip_reid.i2tce: got {finetune.clip_reid.i2tce} with i2t {finetune.clip_reid.i2t}; allowed "
                "while finetune.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
                "(train=... ablation=one_stage sets all three)")
-    yield from _tbps(params)
-
-
-def _tbps(params: Params) -> Iterator[str]:
-    config = params.tbps
-    if config.warmup_epochs > config.epochs:
-        yield f"tbps.warmup_epochs: got {config.warmup_epochs}; allowed: at most tbps.epochs, which is {config.epochs}"
-    if not config.lr:
-        yield "tbps.lr: got 0; allowed: above 0"
-    if config.min_lr > config.lr:
-        yield f"tbps.min_lr: got {config.min_lr:g}; allowed: at most tbps.lr, which is {config.lr:g}"
-    if config.context in (1, 2):
-        yield f"tbps.context: got {config.context}; allowed: 0 (the backbone's), or at least 3"
-    resnet = params.backbone.source in ("open_clip", "file") and params.backbone.model.startswith("RN")
-    if resnet and config.chunk:
-        yield (f"tbps.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, since "
-               "chunks would change a ResNet's batch norm")
-    for name in ("clip_tuned", "sdm", "tbps_clip"):
-        recipe = getattr(config, name)
-        if recipe.train:
-            yield from (f"tbps.{name}.{complaint}" for complaint in _recipe(recipe, config, resnet))
-
-
-def _recipe(recipe: TextRecipe, config: Tbps, resnet: bool) -> Iterator[str]:
-    if not sum(getattr(recipe, term) for term in TEXT_TERMS):
-        yield f"train: got true, but every loss weight is 0; allowed: at least one of {', '.join(TEXT_TERMS)} above 0"
-    if recipe.multi_view and not recipe.nitc:
-        yield "multi_view: got true with nitc 0; allowed: false, since only N-ITC reads the second view"
-    if recipe.multi_view and recipe.augment == "none":
-        yield "multi_view: got true with augment none, so both views would be one; allowed: false, or flip or pool"
-    if recipe.soft_label and not recipe.nitc:
-        yield f"soft_label: got {recipe.soft_label} with nitc 0; allowed: 0, since only N-ITC reads soft labels"
-    if recipe.mixgen and int(recipe.mixgen * config.batch) < 1:
-        yield (f"mixgen: got {recipe.mixgen}, less than one pair of tbps.batch, which is {config.batch}; allowed: 0, "
-               f"or at least {1 / config.batch:.3g}")
-    if recipe.back_translation and config.captions_bt == NO_BACK_TRANSLATIONS:
-        yield (f"back_translation: got {recipe.back_translation}, but tbps.captions_bt is {config.captions_bt!r}, "
-               "which holds none; allowed: 0, or a file of back translations")
-    if resnet and recipe.mlm:
-        yield f"mlm: got {recipe.mlm}; allowed: 0, since a ResNet has no image tokens to read masked words with"
 
 
 def _saga(params: Params) -> Iterator[str]:
@@ -180,6 +146,12 @@ def _saga(params: Params) -> Iterator[str]:
     if len(saga.token_blocks) > saga.text_anchors:
         yield (f"saga.token_blocks: got {len(saga.token_blocks)} blocks, which share the anchors; allowed: at most "
                f"saga.text_anchors, which is {saga.text_anchors}")
+    width = token_width(params)
+    if saga.train and width is not None and width % saga.refine_heads:
+        yield (f"saga.refine_heads: got {saga.refine_heads}; allowed: a divisor of {width}, the token width of "
+               f"backbone.source {params.backbone.source!r}")
+    if saga.train and saga.anchors == "generic_frozen" and saga.text_anchors > GENERIC_ANCHORS:
+        yield f"saga.text_anchors: got {saga.text_anchors}; allowed: at most {GENERIC_ANCHORS} generic anchors"
     if not saga.fusion_grid:
         yield "saga.fusion_grid: got []; allowed: at least one weight"
     if saga.fusion_weights and (len(saga.fusion_weights) != 3 or not sum(saga.fusion_weights)):
@@ -254,17 +226,6 @@ def _evaluation(params: Params) -> Iterator[str]:
         yield f"evaluate.methods: got {methods}; allowed: at least one method, each once"
 
 
-def _search(params: Params) -> Iterator[str]:
-    methods = params.search.methods
-    if not methods or len(set(methods)) < len(methods):
-        yield f"search.methods: got {methods}; allowed: at least one method, each once"
-    needed = {"mgcc": params.mgcc, **{name: getattr(params.tbps, name) for name in ("clip_tuned", "sdm", "tbps_clip")}}
-    for method in (method for method in methods if method in needed and not needed[method].train):
-        section = method if method == "mgcc" else f"tbps.{method}"
-        yield (f"search.methods: got {method!r} although its training is switched off; allowed: methods whose `train` "
-               f"is true ({section}.train=true)")
-
-
 def _imported(params: Params) -> Iterator[str]:
     path = params.imported.path
     if not path.strip():
@@ -275,25 +236,5 @@ def _imported(params: Params) -> Iterator[str]:
                "choose method=imported, or add 'imported' to evaluate.methods")
 
 
-def _mgcc(params: Params) -> Iterator[str]:
-    model = params.mgcc.model
-    if model.context in (1, 2):
-        yield f"mgcc.model.context: got {model.context}; allowed: 0 (the backbone's), or at least 3"
-    if params.mgcc.warmup_epochs > params.mgcc.epochs:
-        yield (f"mgcc.warmup_epochs: got {params.mgcc.warmup_epochs}; allowed: at most mgcc.epochs, which is "
-               f"{params.mgcc.epochs}")
-    if any(left >= right for left, right in pairwise(params.mgcc.milestones)):
-        yield f"mgcc.milestones: got {params.mgcc.milestones}; allowed: ascending epochs, each once"
-    if model.fusion != "attention" and model.temperature != MgccModel().temperature:
-        yield (f"mgcc.model.temperature: got {model.temperature} with mgcc.model.fusion {model.fusion!r}; allowed: "
-               f"{MgccModel().temperature}, the default, since only the fusion attention reads it")
-    if not model.granularities or len(set(model.granularities)) < len(model.granularities):
-        yield (f"mgcc.model.granularities: got {model.granularities}; allowed: at least one of image_text, patch_word, "
-               "patch_text and image_word, each once")
-    if model.matrices and model.fusion != "attention":
-        yield (f"mgcc.model.matrices: got true with mgcc.model.fusion {model.fusion!r}; allowed: false, or the fusion "
-               "attention, whose weights they act on")
-
-
-_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, _saga,
-                                                         _gate, _mgcc, _evaluation, _search, _imported)
+_RULES: tuple[Callable[[Params], Iterator[str]], ...] = (_data, _pretrain, _backbone, _training, tbps_rules, _saga,
+                                                         _gate, mgcc_rules, _evaluation, search_rules, _imported)

@@ -38,8 +38,8 @@ class ImageStore:
         return len(self.images)
 
     @classmethod
-    def open(cls, path: Path) -> "ImageStore":
-        """Map a file that `write_store` made.
+    def open(cls, path: Path, remedy: str = "run the stage that makes it again") -> "ImageStore":
+        """Map a file that `write_store` made; `remedy` ends the message where it is damaged.
 
         Raises:
             ReanchorError: when there is none, or it is not an image store.
@@ -51,11 +51,15 @@ class ImageStore:
             batch = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
             metadata = batch.schema.metadata
             height, width = int(metadata[b"height"]), int(metadata[b"width"])
-        except (pa.ArrowInvalid, KeyError, TypeError) as error:
-            raise ReanchorError(f"{path}: not an image store ({error}); "
-                                "run the stage that makes it again") from error
-        masks = _view(batch, "mask", (height, width)) if "mask" in batch.schema.names else None
-        return cls(_view(batch, "image", (height, width, 3)), masks, metadata[b"mask_kind"].decode())
+            masks = _view(batch, "mask", (height, width)) if "mask" in batch.schema.names else None
+            return cls(_view(batch, "image", (height, width, 3)), masks, metadata[b"mask_kind"].decode())
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise ReanchorError(f"{path}: not an image store ({first_line(error)}); {remedy}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Arrow's messages go on for lines."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:100]
 
 
 def _view(batch: pa.RecordBatch, column: str, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,28 +1,58 @@
 """Counts found against counts published, and what a difference probably means."""
 
 from reanchor.data.cards import Card
-from reanchor.data.listing import Listing
+from reanchor.data.listing import DISTRACTOR_PID, Listing
 from reanchor.data.statistics import files_found
 from reanchor.doctor.finding import Finding
 
 IMAGES = ("train_images", "val_images", "query_images", "gallery_images", "junk", "distractors")
 OTHER = ("train_identities", "val_identities", "query_identities", "gallery_identities", "cameras")
 SENTENCES = ("train_sentences", "val_sentences", "gallery_sentences")
+NEARER = 4  # times as near must the counts be after an exchange; a missing part moves both distances alike
 
 
 def check_swapped(card: Card, raw: Listing, expected: dict[str, int]) -> list[Finding]:
-    """A finding where query and gallery each hold the other's count.
+    """A finding where query and gallery each hold the other's count, or are much nearer to it than to their own.
 
     `raw` is the listing before rules about pids were applied, which would refuse distractors among queries.
     """
     if not {"query_images", "gallery_images"} <= expected.keys():
         return []
     queries, others = expected["query_images"], expected["gallery_images"] + expected.get("junk", 0)
-    if queries == others or (_images(raw, "query"), _images(raw, "gallery")) != (others, queries):
+    found = _images(raw, "query"), _images(raw, "gallery")
+    as_is, exchanged = (sum(abs(one - other) for one, other in zip(found, known, strict=True))
+                        for known in ((queries, others), (others, queries)))
+    if not all(found) or as_is <= NEARER * exchanged:
         return []
     query, gallery = (_place(card, raw, split) for split in ("query", "gallery"))
-    return [Finding(f"query and gallery are swapped: {query} holds {others:,} images, {gallery} {queries:,}; "
-                    f"{card.title} has {queries:,} queries", f"exchange the names of {query} and {gallery}")]
+    return [Finding(f"query and gallery {'look' if exchanged else 'are'} swapped: {query} holds {found[0]:,} images, "
+                    f"{gallery} {found[1]:,}; {card.title} has {queries:,} queries"
+                    + f" and {others:,} others to search" * bool(exchanged),
+                    f"exchange the names of {query} and {gallery}" + ", then ask again" * bool(exchanged))]
+
+
+def check_totals(card: Card, listing: Listing) -> list[Finding]:
+    """A finding where a dataset without published splits is larger or smaller than published."""
+    images = len(listing.entries)
+    people = len({(entry.pid, entry.split == "train") for entry in listing.entries if entry.pid != DISTRACTOR_PID})
+    if not card.totals or (images, people) == (card.totals["images"], card.totals["identities"]):
+        return []
+    more = images > card.totals["images"] or people > card.totals["identities"]
+    return [Finding(f"{images:,} images of {people:,} identities found in all splits together, "
+                    f"{card.totals['images']:,} of {card.totals['identities']:,} published",
+                    "another version, or files of yours among them: unpack the archive into an empty folder" if more
+                    else "unpacked in part? unpack the archive again; prepare takes a part too, whose figures are "
+                    "comparable among themselves only")]
+
+
+def compared(card: Card, expected: dict[str, int]) -> list[str]:
+    """A note on what was compared, where the images of some split are not known beforehand."""
+    unknown = [split for split in card.splits if f"{split}_images" not in expected]
+    names = [f"{name} in all" for name in card.totals] + [_words(name) for name in expected]
+    if not (unknown and names):
+        return []
+    return [f"compared: {', '.join(names)}; how many images {card.title} has in {', '.join(unknown)} is not known "
+            "beforehand"]
 
 
 def check_counts(card: Card, listing: Listing, expected: dict[str, int]) -> list[Finding]:
@@ -31,8 +61,9 @@ def check_counts(card: Card, listing: Listing, expected: dict[str, int]) -> list
     differing = [name for name in IMAGES if found[name] != expected.get(name, found[name])]
     if differing:
         return [_images_differ(card, name, found[name], expected[name]) for name in differing]
-    return [Finding(f"{_words(name)}: {found[name]:,} found, {expected[name]:,} published, although the images are as "
-                    "many", "files were renamed or exchanged: unpack the archive again" if name in OTHER
+    although = ", although the images are as many" if any(name in expected for name in IMAGES) else ""
+    return [Finding(f"{_words(name)}: {found[name]:,} found, {expected[name]:,} published{although}",
+                    "files were renamed or exchanged: unpack the archive again" if name in OTHER
                     else f"captions were added or taken out: get {card.records[0]} again")
             for name in OTHER + SENTENCES if found[name] != expected.get(name, found[name])]
 

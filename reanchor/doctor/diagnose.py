@@ -10,9 +10,11 @@ from reanchor.data.listing import Listing, Rejection, apply_pid_rules
 from reanchor.data.readers import READERS
 from reanchor.data.readers.veri776 import VIEW_LISTS
 from reanchor.data.statistics import files_found, variant_of
-from reanchor.doctor.counts import check_counts, check_swapped
-from reanchor.doctor.finding import Finding
+from reanchor.doctor.counts import check_counts, check_swapped, check_totals, compared
+from reanchor.doctor.files import check_files
+from reanchor.doctor.finding import Finding, refused
 from reanchor.doctor.layout import check_layout, counts_agree, look_alikes, wrong_dataset
+from reanchor.doctor.own import check_own, no_training
 from reanchor.doctor.records import check_records, unnamed_images
 from reanchor.errors import ReanchorError
 
@@ -40,9 +42,10 @@ def diagnose(card: Card, root: Path, test_size: str = "small") -> Diagnosis:
         raw = READERS[card.reader](root, 0, **({"test_size": test_size} if card.reader == "vehicleid" else {}))
     except ReanchorError as error:
         names = look_alikes(card, root)
-        return Diagnosis([wrong_dataset(card, root, names) if names else _unreadable(error)], notes)
+        return Diagnosis([wrong_dataset(card, root, names) if names else refused(error)], notes)
     listing = check_captions(apply_pid_rules(raw, card.junk, card.distractors))
     notes += unnamed_images(root, listing) if card.records else []
+    notes += no_training(card, listing) + compared(card, card.expected(variant_of(card, listing, test_size)))
     return Diagnosis(_examine(card, root, raw, listing, test_size), notes, files_found(listing))
 
 
@@ -54,7 +57,8 @@ def _examine(card: Card, root: Path, raw: Listing, listing: Listing, test_size: 
         return swapped
     if card.records:
         return check_records(card, root, listing) + check_counts(card, listing, expected)
-    return _names(listing) + _absent_files(card, root, listing) + check_counts(card, listing, expected)
+    return (_names(listing) + check_files(card, listing) + check_own(card, listing) + check_totals(card, listing)
+            + check_counts(card, listing, expected))
 
 
 def _require_folder(card: Card, root: Path) -> None:
@@ -86,11 +90,6 @@ def _notes(card: Card, root: Path) -> list[str]:
     return notes
 
 
-def _unreadable(error: ReanchorError) -> Finding:
-    what, _, mend = str(error).removeprefix("prepare.root: ").rpartition("; ")
-    return Finding(what or mend, mend)
-
-
 def _names(listing: Listing) -> list[Finding]:
     """One finding for each kind of rejection in each folder."""
     counts = Counter((rejection.path.split("/")[0], rejection.reason) for rejection in listing.rejections)
@@ -100,17 +99,3 @@ def _names(listing: Listing) -> list[Finding]:
     return [Finding(f"{folder}: {counts[folder, reason]:,} images cannot stand there (such as {one.path}: "
                     f"{one.detail})", "rename them or take them away; prepare would set them aside")
             for (folder, reason), one in sorted(first.items())]
-
-
-def _absent_files(card: Card, root: Path, listing: Listing) -> list[Finding]:
-    """Images that the lists name and the folders do not hold."""
-    if not card.lists:
-        return []
-    absent = [entry.path for entry in listing.entries if not (root / entry.path).is_file()]
-    if not absent:
-        return []
-    mend = "unpacked in part? unpack the archive again"
-    if card.name == "msmt17":
-        mend += "; lists and images must be of one version, V1 or V2"
-    return [Finding(f"{len(absent):,} of {len(listing.entries):,} images that the lists name are not there (such as "
-                    f"{absent[0]})", mend)]

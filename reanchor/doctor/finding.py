@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from reanchor.errors import ReanchorError
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -9,6 +11,12 @@ class Finding:
 
     what: str
     mend: str
+
+
+def refused(error: ReanchorError) -> Finding:
+    """What `prepare` would refuse, in its words: after the last semicolon it says what to do."""
+    what, _, mend = str(error).removeprefix("prepare.root: ").rpartition("; ")
+    return Finding(what or mend, mend)
 
 
 def many(names: list[str], most: int = 4) -> str:

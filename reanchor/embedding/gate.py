@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from reanchor.clip.model import ClipSpec
+from reanchor.clipreid.model import ReidModel
 from reanchor.data.augment import normalise
 from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.evaluation.embedder import Embedding
@@ -14,6 +16,11 @@ from reanchor.gate.store import read_gated
 
 class GateEmbedder(ReidEmbedder):
     """As `ReidEmbedder`, with the replayed [CLS] and the weights of the gate."""
+
+    def __init__(self, name: str, model: ReidModel, spec: ClipSpec, device: str):
+        super().__init__(name, model, spec, device)
+        width = model.encoder.width + model.encoder.embed
+        self.parts = {"": (width, width)} if model.encoder.plain_weight else {}
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:

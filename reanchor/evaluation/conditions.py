@@ -64,6 +64,7 @@ class Study:
     galleries: int = 1  # random galleries that whole-body figures are means over
     interpolation: str = ""  # of the images' resize, where it is known
     parts: np.ndarray | None = None  # uint8 [N, H, W] body parts by manifest row: `reanchor.evaluation.anchors`
+    held_out: bool = True  # False: every training identity is trained on, so nothing can be chosen
 
     @property
     def whole(self) -> Condition:
@@ -117,6 +118,7 @@ def load_study(prepared: Path, occluded: Path) -> Study:
     suites = _suites(occluded, store.images, query)
     return Study(store.images, labels, query, gallery, suites, statistics["found"]["junk"],
                  interpolation=manifest.interpolation, parts=store.masks,
+                 held_out=bool(len(manifest.rows("val"))) or not len(manifest.rows("train")),
                  **_card(manifest.metadata, prepared / "manifest.parquet"))
 
 

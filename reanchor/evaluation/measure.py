@@ -52,10 +52,10 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
             too small, or no query has a match.
     """
     refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
-    features = Features(_embed(embedder, study.images, study.gallery_rows, study.gallery_rows, study, config,
-                               "gallery").rows(name))
-    ranker = Ranker(study, config, _plan(features.gallery, study, config))
+    ranker = Ranker(study, config, _plan(_gallery_of(name, embedder, study.gallery_rows[:1], study, config), study,
+                                         config))  # widths are known by one picture: a budget is met before the rest
     say(f"{name}: {ranker.plan.sentence()}")
+    features = Features(_gallery_of(name, embedder, study.gallery_rows, study, config))
     measured = {row: Measured() for row in features.gallery}
     sampled = sample_rows(study.query_rows, study.labels.pids, config.seed)
     for condition in study.conditions():
@@ -64,12 +64,18 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
     return measured
 
 
-def _plan(gallery: dict[str, np.ndarray], study: Study, config: Evaluate) -> MemoryPlan:
+def _gallery_of(name: str, embedder: Embedder, rows: np.ndarray, study: Study, config: Evaluate
+                ) -> dict[str, np.ndarray]:
+    """Row of the tables -> features of whole pictures, [len(rows), D]."""
+    return _embed(embedder, study.images, rows, rows, study, config, "gallery").rows(name)
+
+
+def _plan(some: dict[str, np.ndarray], study: Study, config: Evaluate) -> MemoryPlan:
     conditions = study.conditions()
     replaced = max((len(c.gallery.rows) for c in conditions if c.gallery is not None), default=0)
     times = int((study.labels.pids[study.gallery_rows] <= DISTRACTOR).any()) + bool(replaced)
     return plan_memory(config, max(len(c.rows) for c in conditions), len(study.gallery_rows),
-                       [features.shape[1] for features in gallery.values()], copied=times * len(study.gallery_rows),
+                       [features.shape[1] for features in some.values()], copied=times * len(study.gallery_rows),
                        kept=replaced + len(study.query_rows) if replaced else 0, pooled=study.galleries > 1)
 
 

@@ -94,7 +94,8 @@ def protocol(config: Evaluate, study: Study, measured: dict[str, Measured]) -> d
         "junk": "pid -1 is dropped",
         "distractors": "pid 0 stays in the gallery, in every condition but one",
         "distance": DISTANCE_SAYS[config.distance],
-        "selection": "checkpoints and fusion weights are chosen on validation identities only",
+        "selection": "checkpoints and fusion weights are chosen on validation identities only" if study.held_out
+        else "no identities are held out: models are those of their last epoch",
         "test_time_extras": test_time_extras(config),
         "test_time_extra_conditions": sorted(extra_sentences(config)),
         "intervals": f"{100 * config.confidence:g} % percentile bootstrap over query identities, "

@@ -42,5 +42,5 @@ class ExactGates:
         """
         if masks is None:
             raise ReanchorError("gate.source: exact gates need the images' masks, and there are none; allowed at test "
-                                "time: network, ones")
+                                "time: network, shared, saga, ones; choose one of these")
         return targets(masks.cpu().numpy(), self.encoder).to(images.device)

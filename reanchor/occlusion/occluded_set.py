@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from reanchor.data import ImageStore, write_store
+from reanchor.data.store import first_line
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.image import Occlusion
 
@@ -24,6 +25,7 @@ SCHEMA = pa.schema([
 
 
 CHUNK = 1024  # records
+AGAIN = "run the occlude stage again (dvc repro -f occlude)"  # what helps a damaged set
 
 
 class ChangedError(ReanchorError):
@@ -54,12 +56,10 @@ class OccludedSet:
         if not (folder / "manifest.parquet").is_file():
             raise ReanchorError(f"{folder}: no occluded set there (manifest.parquet is missing); "
                                 "run the occlude stage (train/ needs occlude.train_share above 0)")
-        try:
-            table = pq.read_table(folder / "manifest.parquet")
-        except (pa.ArrowInvalid, OSError) as error:
-            raise ReanchorError(f"{folder}/manifest.parquet: no readable table ({str(error).splitlines()[0][:100]}); "
-                                "make the sets again: dvc repro -f occlude") from error
-        store = ImageStore.open(folder / "images.arrow")
+        table = _read_manifest(folder / "manifest.parquet")
+        store = ImageStore.open(folder / "images.arrow", AGAIN)
+        if store.masks is None:
+            raise ReanchorError(f"{folder}/images.arrow: holds no masks; allowed: one for each image; {AGAIN}")
         if len(table) != len(store.images):
             raise ReanchorError(f"{folder}: manifest.parquet lists {len(table)} images, images.arrow holds "
                                 f"{len(store.images)}; make the sets again: dvc repro -f occlude")
@@ -78,6 +78,21 @@ class OccludedSet:
             for entry, image, mask in zip(entries, self.images[part], self.masks[part], strict=True):
                 _feed(digest, entry, image, mask)
         return digest.hexdigest()
+
+
+def _read_manifest(path: Path) -> pa.Table:
+    """The table of a set, every column of SCHEMA there."""
+    try:
+        table = pq.read_table(path)
+        table.validate(full=True)  # texts that are no UTF-8 pass the reading
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ReanchorError(f"{path}: no readable table ({first_line(error)}); {AGAIN}") from error
+    wrong = [field.name for field in SCHEMA
+             if (at := table.schema.get_field_index(field.name)) < 0 or table.schema.types[at] != field.type]
+    if wrong:
+        raise ReanchorError(f"{path}: no column {', '.join(wrong)} of its type; got {', '.join(table.column_names)}; "
+                            f"allowed: those that the occlude stage writes; {AGAIN}")
+    return table
 
 
 @dataclass(frozen=True)

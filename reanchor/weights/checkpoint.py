@@ -51,6 +51,9 @@ class Checkpoint:
                 "training is a backbone: backbone=file backbone.path=...)"
             )
         for name, value in self.tensors.items():
+            if value.is_complex() or value.dtype == torch.bool or 0 in value.shape:
+                raise ReanchorError(f"{self.path}: {name} holds {tuple(value.shape)} numbers of {value.dtype}; "
+                                    "allowed: real numbers, at least one: get another copy")
             if not torch.isfinite(value).all():
                 raise ReanchorError(f"{self.path}: {name} holds numbers that are not finite; the training that wrote "
                                     "it diverged, or the file is damaged: get another copy")

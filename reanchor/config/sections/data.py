@@ -43,7 +43,7 @@ class Prepare:
     height: int = field(96, low=16, high=1024)
     width: int = field(48, low=8, high=1024)
     seed: int = field(0, low=0)
-    validation_share: float = field(0.112, low=0.001, high=0.9)  # of training identities
+    validation_share: float = field(0.112, low=0.0, high=0.9)  # of training identities; 0: none, the last epoch is kept
     max_bad_share: float = field(0.02, low=0.0, high=1.0)  # of files; above it the run stops
     max_pixels: int = field(20_000_000, low=1)  # per image
 

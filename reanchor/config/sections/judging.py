@@ -44,7 +44,7 @@ class Evaluate:
     flip: bool = False  # true: a row of every method with features averaged over an image and its mirror image
     rerank: Rerank = field(Rerank())
     nfc: Nfc = field(Nfc())
-    memory_mb: int = field(1024, low=1)  # for features and blocks of distances while ranking
+    memory_mb: int = field(2048, low=1)  # for features and blocks of distances while ranking
     bootstrap: int = field(1000, low=10)  # resamples of the query identities
     confidence: float = field(0.95, low=0.5, high=0.999)
     batch: int = field(256, low=1)

@@ -12,7 +12,8 @@ class Card:
     """A dataset's protocol.
 
     `counts` are of files as distributed, under the names of `statistics.files_found`; only what a
-    public source states. `variants` adds counts of a part chosen by folder or setting. `needs` are
+    public source states. `variants` adds counts of a part chosen by folder or setting. `totals` are the
+    images and identities of all splits together, where these alone are published. `needs` are
     the folders that make the layout, alternatives apart; `lists` the files that a reader must find;
     `records` the names that its one list of described images may have; `folders` are those below `imgs`.
     """
@@ -33,6 +34,7 @@ class Card:
     galleries: int = 1  # random galleries whose figures are averaged
     counts: Mapping[str, int] = field(default_factory=dict)
     variants: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    totals: Mapping[str, int] = field(default_factory=dict)
     withdrawn: str = ""  # by whom and when, where its publishers took it back
     needs: tuple[tuple[str, ...], ...] = ()
     lists: tuple[str, ...] = ()

@@ -18,7 +18,8 @@ P_DUKEMTMC = Card(
     layout="{train,test}/{occluded_body_images,whole_body_images}/PID/PID_*.jpg",
     source=ZHUO, terms=DUKE_TERMS, withdrawn=DUKE_WITHDRAWN, cameras="made", camera_rule="none",
     needs=(("train/occluded_body_images", "train/whole_body_images", "test/occluded_body_images",
-            "test/whole_body_images"),))
+            "test/whole_body_images"),),
+    totals={"images": 24_143, "identities": 1_299})  # its authors' README
 
 OCCLUDED_REID = Card(
     name="occluded_reid", title="Occluded-REID", reader="occluded_reid",

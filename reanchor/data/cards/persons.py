@@ -45,7 +45,8 @@ PKU_REID = Card(
     name="pku_reid", title="PKU-Reid", reader="pku_reid",
     layout="PID_CAM_*.png in one folder (identities are divided by prepare.seed), or Market-1501's folders",
     source='Ma et al., "Orientation Driven Bag of Appearances for Person Re-identification", 2016',
-    terms="CC BY-NC-SA 4.0", published=False, junk=True, distractors=True, counts={"cameras": 2})
+    terms="CC BY-NC-SA 4.0", published=False, junk=True, distractors=True, counts={"cameras": 2},
+    totals={"images": 1_824, "identities": 114})  # eight orientations in each camera; no split is published
 
 DUKEMTMC_REID = Card(
     name="dukemtmc_reid", title="DukeMTMC-reID", reader="dukemtmc_reid",
