@@ -30,6 +30,8 @@ def test_replayed_alone_is_the_feature_without_the_plain_cls(weight):
     both, alone = (GateEmbedder("gated", gated("own", plain_weight=one), tiny_clip().spec, "cpu")
                    for one in (weight, 0.0))
     found, want = Replayed(both).embed(images, cameras), alone.embed(images, cameras)
+    halves = {"": (want.features.shape[1],) * 2} if weight else {}  # what NFC centralises one by one
+    assert both.parts == halves and alone.parts == {}
     np.testing.assert_allclose(found.variants["replayed"], want.features, atol=1e-5)
     np.testing.assert_array_equal(found.features, both.embed(images, cameras).features)
 

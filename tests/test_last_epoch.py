@@ -1,4 +1,4 @@
-"""Training as the papers do: no identity is held out, and the last epoch is kept."""
+"""Training as the papers do, on all identities to the last epoch; and what is refused before any training."""
 
 import dataclasses
 import json
@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from reanchor.clip.pretrain import blank_clip
 from reanchor.clipreid.train import train_stage2
+from reanchor.config.checks import GENERIC_ANCHORS
 from reanchor.config.sections import Evaluate
 from reanchor.data import Manifest, prepare
 from reanchor.errors import ReanchorError
@@ -21,6 +22,7 @@ from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.evaluation.measure import measure_method
 from reanchor.evaluation.outputs import protocol
 from reanchor.occlusion import make_occluded
+from reanchor.saga.frozen import generic_phrases
 from reanchor.streetfolk import render_dataset, vocabulary
 from reanchor.training.loop import Trainer
 from reanchor.validation import LAST_EPOCH
@@ -76,3 +78,21 @@ def test_figures_say_that_nothing_was_chosen(street):
 def test_what_is_chosen_on_held_out_identities_refuses_to_do_without(name):
     with pytest.raises(ReanchorError, match=rf"validation_share: got 0.* with {name}.train true; allowed: above 0"):
         composed(*SMALL, f"{name}.train=true")
+
+
+@pytest.mark.parametrize(("overrides", "message"), [
+    (["saga.refine_heads=7"], "saga.refine_heads: got 7; allowed: a divisor of 128, the token width of"),
+    (["saga.anchors=generic_frozen", "saga.text_anchors=33"], "saga.text_anchors: got 33; allowed: at most 32 generic"),
+    (["method=clip_reid", "backbone=openai_rn50", "backbone.stride=12"],
+     "backbone.stride: got 12 with backbone.model 'RN50.*'; allowed: 0, since a ResNet has no patches"),
+])
+def test_what_would_fail_after_hours_is_refused_at_once(overrides, message):
+    with pytest.raises(ReanchorError, match=message):
+        composed(*overrides)
+
+
+def test_there_are_as_many_generic_phrases_as_the_rule_says():
+    tokenizer = blank_clip(composed().backbone.pretrain, (64, 32), vocabulary()).spec.tokenizer()
+    assert len(set(generic_phrases(GENERIC_ANCHORS, tokenizer))) == GENERIC_ANCHORS
+    with pytest.raises(ReanchorError, match=f"at most {GENERIC_ANCHORS}, the generic phrases there are"):
+        generic_phrases(GENERIC_ANCHORS + 1, tokenizer)

@@ -115,7 +115,7 @@ def test_every_preset_is_documented_and_every_command_composes():
     for command in set(commands):
         composition(ROOT, command.split())
     mentioned = {part.split("=")[1] for command in commands for part in command.split() if part.startswith("ablation=")}
-    assert mentioned | {"none", "sie_view"} >= set(ABLATIONS)
+    assert mentioned | {"none"} >= set(ABLATIONS)
 
 
 @pytest.mark.parametrize(("ablation", "untold", "message"), [
