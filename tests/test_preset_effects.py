@@ -13,125 +13,28 @@ from data_factory import market
 from golden_files import golden, tiny_clip
 from recorders import Rows
 from safetensors.torch import load_file
+from small_street import MEAN, NO_TEXT, STD, by_hand, learner_of, other_clip, seeded, spec, street
 from torch import Generator, Tensor
 from torch.testing import assert_close
 
-from reanchor.clip.model import Clip, ClipSpec
-from reanchor.clipreid.data import TrainingImages, augment, plain_features
-from reanchor.clipreid.finetune import finetune_job, stage2_losses
+from reanchor.clipreid.data import TrainingImages, plain_features
+from reanchor.clipreid.finetune import finetune_job
 from reanchor.clipreid.model import ReidModel, retrieval_feature
-from reanchor.clipreid.prompts import PromptLearner, prompts_job, train_prompts
+from reanchor.clipreid.prompts import prompts_job, train_prompts
 from reanchor.clipreid.texts import LearnedTexts, open_texts
 from reanchor.clipreid.train import build_model, embed_with
-from reanchor.config.sections import Finetune, LossWeights, Params, Prepare, Prompts, Runtime
+from reanchor.config.sections import Finetune, Params, Prepare, Prompts, Runtime
 from reanchor.data import ImageStore, Manifest, prepare
 from reanchor.evaluation.ranking import Labels
 
-MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.25, 0.4)
 STILL = ["method=clip_reid", "train=clip_reid_vit", "finetune.flip=0", "finetune.pad=0", "finetune.erase=0",
          "finetune.precision=fp32", "finetune.identities=2", "finetune.images=2"]
-UNCHANGED = Finetune(flip=0.0, pad=0, erase=0.0)
-NO_TEXT = LossWeights(i2tce=0.0)
 
 
 @functools.cache
 def preset(ablation: str) -> Params:
     """The published recipe with an ablation, on small batches without augmentation."""
     return composed(*STILL, f"ablation={ablation}")
-
-
-def seeded(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
-
-
-def noise(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(1, 256, (*shape, 3), dtype=np.uint8)
-
-
-def by_hand(images: np.ndarray, mean=MEAN, std=STD) -> Tensor:
-    """Pixels [..., H, W, 3] as the encoder reads them, [..., 3, H, W]."""
-    x = (images / 255 - np.array(mean)) / np.array(std)
-    return torch.from_numpy(np.moveaxis(x, -1, -3).astype(np.float32))
-
-
-def other_clip() -> Clip:
-    """The small CLIP with pixel statistics that are not a half."""
-    clip = tiny_clip()
-    clip.spec = replace(clip.spec, mean=MEAN, std=STD)
-    return clip
-
-
-def street() -> TrainingImages:
-    """Three people with four images each, six cameras, two views and two unknown ones; two images are not theirs."""
-    rows = np.random.default_rng(1).permutation(14)[:12]
-    return TrainingImages(noise(14, 64, 32), rows, np.arange(12) // 4, np.arange(12) * 5 % 6 + 1,
-                          np.array([1, 2, 2, 1, 0, 1, 2, 2, 1, 2, 0, 1]))
-
-
-def learner_of(identities: int) -> PromptLearner:
-    clip = tiny_clip()
-    learner = PromptLearner(identities, 4, "a photo of a", "person.", clip.text_encoder(), clip.spec.tokenizer())
-    learner.initialise(seeded())
-    return learner
-
-
-# The training transform.
-
-
-def spec() -> ClipSpec:
-    return other_clip().spec
-
-
-def offset(image: Tensor, original: np.ndarray, pad: int) -> tuple[int, int]:
-    """The one window of the padded original that `image` is."""
-    padded = by_hand(np.pad(original, ((pad, pad), (pad, pad), (0, 0))))
-    height, width = image.shape[1:]
-    found = [(top, left) for top in range(2 * pad + 1) for left in range(2 * pad + 1)
-             if torch.allclose(image, padded[:, top:top + height, left:left + width], atol=1e-5)]
-    assert len(found) == 1
-    return found[0]
-
-
-def test_augmented_images_are_windows_of_their_padded_originals():
-    images = noise(120, 12, 6)
-    got = augment(images, replace(UNCHANGED, pad=2), spec(), seeded())
-    tops, lefts = zip(*(offset(one, original, 2) for one, original in zip(got, images, strict=True)), strict=True)
-    assert set(tops) == set(lefts) == set(range(5))
-    assert max(np.bincount(tops).max(), np.bincount(lefts).max()) < 60  # of 120; each of the five comes alike
-
-
-@pytest.mark.parametrize("flip", [0.0, 1.0])
-def test_augmented_images_are_mirrored_and_else_left_as_they_are(flip):
-    images = noise(8, 12, 6)
-    want = by_hand(images[:, :, ::-1] if flip else images)
-    assert_close(augment(images, replace(UNCHANGED, flip=flip), spec(), seeded()), want, atol=1e-5, rtol=1e-5)
-
-
-def test_augmented_images_have_a_rectangle_of_unit_noise():
-    images = np.full((300, 24, 12, 3), 255, np.uint8)
-    whole = by_hand(images)
-    changed = augment(images, replace(UNCHANGED, erase=1.0), spec(), seeded()) - whole
-    hit = (changed.abs() > 1e-5).any(1)  # [B, H, W]
-    assert hit.flatten(1).any(1).all()
-    for one in hit:
-        rows, columns = one.any(1).nonzero(), one.any(0).nonzero()
-        assert one[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1].all() and 0 < one.float().mean() < 0.4
-    drawn = (changed + whole).permute(0, 2, 3, 1)[hit]  # on normalised values: neither scaled nor moved
-    assert abs(drawn.mean()) < 0.02 and abs(drawn.std() - 1) < 0.02
-    some = (augment(images, replace(UNCHANGED, erase=0.5), spec(), seeded()) - whole).abs().flatten(1).amax(1) > 1e-5
-    assert 0.4 < some.float().mean() < 0.6
-
-
-def test_stage_2_trains_on_augmented_images():
-    data, model, config = street(), ReidModel(tiny_clip().image_encoder(), 3), Finetune(identities=2, images=2)
-    job = finetune_job("x", config, NO_TEXT, model, data, None, spec(), None)
-    batch = job.batches(0)[0]
-    got = job.losses(batch, seeded(5))["loss"]
-    images, labels = data.images[data.rows[batch]], torch.from_numpy(data.labels[batch])
-    want, whole = (stage2_losses(model, pixels, labels, None, NO_TEXT, None, 0.1, 0.3)["loss"]
-                   for pixels in (augment(images, config, spec(), seeded(5)), by_hand(images)))
-    assert_close(got, want)
-    assert abs(got - whole) > 1e-3
 
 
 # Stage 1.
