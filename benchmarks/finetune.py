@@ -13,6 +13,8 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +36,10 @@ from reanchor.config.sections import Backbone, Finetune, LossWeights
 from reanchor.data import ImageStore, write_store
 from reanchor.data.sampler import IdentitySampler
 from reanchor.training.device import uses_bf16
+from reanchor.training.memory import freed_memory_kept
 
 IDENTITIES, IMAGES = 128, 4
+WARM = 3  # steps before the clock
 RECIPE = Finetune(optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
                   schedule="multistep", pad=10, occluded=0.0, precision="auto")
 
@@ -58,18 +62,21 @@ class Files(Dataset):
 
 
 def textbook_forward(model: ReidModel, images: Tensor) -> Stage2Output:
-    """The same weights, every block as open_clip has it."""
-    encoder, features = model.encoder, []
+    """The same weights, every block and the attention pooling as open_clip has them."""
+    encoder, visual = model.encoder, model.encoder.visual
     if encoder.grid is None:
-        return model(images)
-    x = encoder.start(images)
-    for block in encoder.visual.transformer.resblocks:
-        features.append(x[:, 0])
-        x = block(x)
-    last = encoder.visual.ln_post(x)[:, 0]
-    projected = last @ encoder.visual.proj
+        third = visual.layer3(visual.layer2(visual.layer1(visual.stem(images))))
+        fourth = visual.layer4(third)
+        before_last, last, projected = third.mean((2, 3)), fourth.mean((2, 3)), visual.attnpool(fourth)
+    else:
+        x = encoder.start(images)
+        for block in visual.transformer.resblocks:
+            before_last = x[:, 0]
+            x = block(x)
+        last = visual.ln_post(x)[:, 0]
+        projected = last @ visual.proj
     scores = [model.classifier(model.neck(last)), model.classifier_projected(model.neck_projected(projected))]
-    return Stage2Output(scores, [features[-1], last, projected], None)
+    return Stage2Output(scores, [before_last, last, projected], None)
 
 
 def textbook_losses(model: ReidModel, images: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
@@ -129,25 +136,19 @@ def seconds(step: Callable[[], None], device: str) -> float:
     return time.perf_counter() - start
 
 
-def main() -> None:
-    """Alternate the two loops; print medians."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="ViT-B-16-quickgelu",
-                        help="open_clip's name of a ViT or ResNet CLIP, or shipped")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read files for the textbook loop")
-    options = parser.parse_args()
+def compare(options: argparse.Namespace) -> tuple[float, float]:
+    """Median seconds of a step of the textbook loop and of ours, one after the other in this process.
+
+    Each is then in the state that it reaches by itself: taking turns, each would use the memory the other left.
+    """
     torch.manual_seed(0)
     if options.model == "shipped":
         spec = shipped(Backbone(), (96, 48)).spec
     else:
         spec = ClipSpec(architecture_of(options.model), (256, 128))
-    size = spec.image_size
+    size, labels = spec.image_size, np.repeat(np.arange(IDENTITIES), IMAGES)
     models = [ReidModel(spec.image_encoder(), IDENTITIES).to(options.device).train() for _ in range(2)]
     texts = torch.randn(IDENTITIES, models[0].encoder.embed, device=options.device)
-    labels = np.repeat(np.arange(IDENTITIES), IMAGES)
     with tempfile.TemporaryDirectory() as scratch:
         paths = make_files(Path(scratch), len(labels), np.random.default_rng(0))
         write_store(Path(scratch) / "images.arrow", (decode(path, *size) for path in paths), count=len(paths))
@@ -155,15 +156,36 @@ def main() -> None:
         data = TrainingImages(ImageStore.open(Path(scratch) / "images.arrow").images, np.arange(len(labels)), labels,
                               nobody, nobody)
         sampler = IdentitySampler(labels, options.batch // IMAGES, IMAGES, seed=0)
-        batches = [batch for epoch in range(options.repeats + 1) for batch in sampler.batches(epoch)]
-        steps = (textbook_step(models[0], texts, Files(paths, labels, size), options.device, batches, options.workers),
-                 our_step(models[1], texts, data, spec, options.device, batches))
-        times = [[seconds(step, options.device) for step in steps] for _ in range(options.repeats + 1)][1:]
-    plain, ours = (options.batch / statistics.median(column) for column in zip(*times, strict=True))
-    print(f"{options.model}, {size[0]} x {size[1]}, batch {options.batch}, {options.device}: textbook {plain:.2f} "
-          f"images/s, here {ours:.2f} images/s, ratio {ours / plain:.2f} (medians of {options.repeats})")
-    if options.device == "cuda":
-        print(f"peak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB, both models loaded")
+        batches = [batch for epoch in range(options.repeats + WARM) for batch in sampler.batches(epoch)]
+        plain = textbook_step(models[0], texts, Files(paths, labels, size), options.device, batches, options.workers)
+        ours = our_step(models[1], texts, data, spec, options.device, batches)
+        textbook = _median(plain, options)
+        with freed_memory_kept():
+            return textbook, _median(ours, options)
+
+
+def _median(step: Callable[[], None], options: argparse.Namespace) -> float:
+    return statistics.median([seconds(step, options.device) for _ in range(options.repeats + WARM)][WARM:])
+
+
+def main() -> None:
+    """Compare in fresh processes; print the medians and every ratio."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="ViT-B-16-quickgelu",
+                        help="open_clip's name of a ViT or ResNet CLIP, or shipped")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=5, help="steps that are timed")
+    parser.add_argument("--rounds", type=int, default=3, help="fresh processes, one after the other")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that read files for the textbook loop")
+    options = parser.parse_args()
+    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
+        rounds = [pool.submit(compare, options).result() for _ in range(options.rounds)]
+    plain, ours = (options.batch / statistics.median(column) for column in zip(*rounds, strict=True))
+    ratios = [textbook / mine for textbook, mine in rounds]
+    print(f"{options.model}, batch {options.batch}, {options.device}: textbook {plain:.2f} images/s, here {ours:.2f} "
+          f"images/s, ratio {statistics.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)}; medians of "
+          f"{options.repeats} steps)")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from reanchor.errors import ReanchorError
 from reanchor.training import checkpoint
 from reanchor.training.device import uses_bf16
+from reanchor.training.memory import freed_memory_kept
 from reanchor.training.ranks import average_gradients, rank
 from reanchor.training.recorder import Recorder
 
@@ -100,8 +101,8 @@ class Trainer:
         self._resume()
         for row in self.state.history:
             self.recorder.log(row["step"], row)
-        with tqdm(total=self.job.epochs, initial=self.state.epoch, desc=self.job.name, unit="epoch",
-                  disable=None) as bar:
+        with freed_memory_kept(), tqdm(total=self.job.epochs, initial=self.state.epoch, desc=self.job.name,
+                                       unit="epoch", disable=None) as bar:
             while self.state.epoch < self.job.epochs:
                 self._epoch(bar)
         if self.best is not None:
