@@ -73,8 +73,9 @@ def occlude_gallery(folder: Path, splits, pids, images, names) -> None:
         copies.append((record(int(row), names[row], int(pids[row]), 1, one), image, mask))
     written = write_occluded(folder / "test/gallery-ogor", copies, len(copies), "labels")
     write_json(folder / "suites.json", {"test": [  # the first is of queries and not there: nobody may open it
-        {"name": "ogor", "side": "query", "kind": "ogor", "ratio": None, "sha256": "00"},
-        {"name": "gallery-ogor", "side": "gallery", "kind": "ogor", "ratio": None, "sha256": written.sha256}]})
+        {"name": "ogor", "side": "query", "kind": "ogor", "series": "ogor", "ratio": None, "sha256": "00"},
+        {"name": "gallery-ogor", "side": "gallery", "kind": "ogor", "series": "gallery-ogor", "ratio": None,
+         "sha256": written.sha256}]})
 
 
 def open_study(root: Path) -> SearchStudy:

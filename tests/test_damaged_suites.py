@@ -65,11 +65,14 @@ def test_a_list_of_suites_that_is_torn_or_of_another_shape_is_refused(tmp_path, 
     assert refusal(lambda: read_suites(tmp_path)) == f"{index}: {problem}; {AGAIN}"
 
 
-@pytest.mark.parametrize("entry", ['"ogor"', '{"kind": "ogor"}', '{"kind": "ogor", "name": 1}'])
+@pytest.mark.parametrize("entry", ['"ogor"', '{"kind": "ogor"}', '{"kind": "ogor", "name": 1}',
+                                   '{"name": "ogor", "kind": "ogor"}'])
 def test_an_entry_without_its_name_is_refused(tmp_path, entry):
-    (tmp_path / "suites.json").write_text(f'{{"test": [{{"name": "ogor", "kind": "ogor"}}, {entry}]}}')
+    whole = '{"name": "ogor", "kind": "ogor", "series": "ogor"}'
+    (tmp_path / "suites.json").write_text(f'{{"test": [{whole}, {entry}]}}')
     assert refusal(lambda: open_set(tmp_path, "test", "ogor")) == (
-        f"{tmp_path}/suites.json: test[1]: got {entry}; allowed: an object with 'name' and 'kind'; {AGAIN}")
+        f"{tmp_path}/suites.json: test[1]: got {entry}; allowed: an object with 'name', 'kind' and 'series'; "
+        f"{AGAIN}")
 
 
 def test_a_list_of_suites_that_is_no_text_is_refused(tmp_path):

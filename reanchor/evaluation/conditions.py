@@ -165,14 +165,12 @@ def _on_sides(whole: Condition, opened: dict[str, tuple[dict, "OccludedSet"]], i
     found: dict[str, Condition] = {}
     if "query" in opened:
         entry, copies = opened["query"]
-        found["query"] = Condition(entry["name"], entry.get("series", entry["kind"]), entry.get("ratio"), copies.images,
-                                   copies.masks, np.arange(len(copies.rows)), np.asarray(copies.rows, np.int64),
-                                   entry.get("sha256", ""), covered=entry.get("area_ratio"))
+        found["query"] = dataclasses.replace(
+            whole, **_facts(entry), images=copies.images, masks=copies.masks, index=np.arange(len(copies.rows)),
+            rows=np.asarray(copies.rows, np.int64))
     if GALLERY in opened:
         entry, copies = opened[GALLERY]
-        found[GALLERY] = dataclasses.replace(
-            whole, name=entry["name"], kind=entry["series"], ratio=entry.get("ratio"), sha256=entry["sha256"],
-            gallery=Overlay(images, copies), covered=entry.get("area_ratio"))
+        found[GALLERY] = dataclasses.replace(whole, **_facts(entry), gallery=Overlay(images, copies))
     if len(found) == 2 and BOTH in sides:
         query, gallery = found["query"], found[GALLERY]
         farther = gallery if query.on_ratio else query
@@ -180,3 +178,9 @@ def _on_sides(whole: Condition, opened: dict[str, tuple[dict, "OccludedSet"]], i
                                           sha256=f"{query.sha256}+{gallery.sha256}", gallery=gallery.gallery,
                                           covered=farther.covered)
     return list(found.values())
+
+
+def _facts(entry: dict) -> dict:
+    """What `suites.json` says of a suite, by the names of `Condition`."""
+    return {"name": entry["name"], "kind": entry["series"], "ratio": entry.get("ratio"),
+            "sha256": entry.get("sha256", ""), "covered": entry.get("area_ratio")}

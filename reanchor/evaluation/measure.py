@@ -52,8 +52,8 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
             too small, or no query has a match.
     """
     refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
-    ranker = Ranker(study, config, _plan(_gallery_of(name, embedder, study.gallery_rows[:1], study, config), study,
-                                         config))  # widths are known by one picture: a budget is met before the rest
+    one = _gallery_of(name, embedder, study.gallery_rows[:1], study, config)  # tells widths: the budget is met first
+    ranker = Ranker(study, config, _plan(one, study, config))
     say(f"{name}: {ranker.plan.sentence()}")
     features = Features(_gallery_of(name, embedder, study.gallery_rows, study, config))
     measured = {row: Measured() for row in features.gallery}
@@ -70,12 +70,12 @@ def _gallery_of(name: str, embedder: Embedder, rows: np.ndarray, study: Study, c
     return _embed(embedder, study.images, rows, rows, study, config, "gallery").rows(name)
 
 
-def _plan(some: dict[str, np.ndarray], study: Study, config: Evaluate) -> MemoryPlan:
+def _plan(one: dict[str, np.ndarray], study: Study, config: Evaluate) -> MemoryPlan:
     conditions = study.conditions()
     replaced = max((len(c.gallery.rows) for c in conditions if c.gallery is not None), default=0)
     times = int((study.labels.pids[study.gallery_rows] <= DISTRACTOR).any()) + bool(replaced)
     return plan_memory(config, max(len(c.rows) for c in conditions), len(study.gallery_rows),
-                       [features.shape[1] for features in some.values()], copied=times * len(study.gallery_rows),
+                       [features.shape[1] for features in one.values()], copied=times * len(study.gallery_rows),
                        kept=replaced + len(study.query_rows) if replaced else 0, pooled=study.galleries > 1)
 
 

@@ -23,7 +23,8 @@ class Suites(dict):
         found = super().__getitem__(key)
         if key in SPLITS:
             for number, entry in enumerate(found):
-                _check(self.index, f"{key}[{number}]", entry, dict, "an object with 'name' and 'kind'", "name", "kind")
+                _check(self.index, f"{key}[{number}]", entry, dict, "an object with 'name', 'kind' and 'series'",
+                       "name", "kind", "series")
         return found
 
     def __missing__(self, key: str) -> object:

@@ -167,7 +167,17 @@ def _outside(group: str, count: int, checkpoint: Checkpoint) -> Outcome:
 
 
 def _prompts(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Learned prompts and the words around them, by prompts.safetensors' names; {} where not all are there."""
+    """Learned prompts and the words around them, by prompts.safetensors' names; {} where not all are there.
+
+    Raises:
+        ReanchorError: shapes that are no prompts'.
+    """
     if not all(theirs in checkpoint.tensors for theirs in PROMPT_NAMES.values()):
         return {}
-    return {ours: checkpoint.tensors[theirs].contiguous() for ours, theirs in PROMPT_NAMES.items()}
+    found = {ours: checkpoint.tensors[theirs].contiguous() for ours, theirs in PROMPT_NAMES.items()}
+    if {each.ndim for each in found.values()} != {3} or len({each.shape[2] for each in found.values()}) > 1 \
+            or len(found["prefix"]) != 1 or len(found["suffix"]) != 1:
+        shapes = ", ".join(f"{theirs} {tuple(found[ours].shape)}" for ours, theirs in PROMPT_NAMES.items())
+        raise ReanchorError(f"{checkpoint.path}: {shapes}; allowed: [identities, M, width] and twice [1, words, width] "
+                            "of one width; get another copy, or remove the prompts, which retrieval does not read")
+    return found
