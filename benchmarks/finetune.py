@@ -1,11 +1,12 @@
-"""Stage-2 training against a plain textbook loop, in one process: images/s and their ratio.
+"""Stage-2 training against a plain textbook loop: images/s of both, their ratio and peak memory.
 
-    python -m benchmarks.finetune [--model ViT-B-16-quickgelu] [--batch 16] [--repeats 5] [--device cpu]
+    python -m benchmarks.finetune [--model ViT-B-16-quickgelu] [--batch 16] [--turns 9] [--device cpu]
 
 Textbook: every image is decoded from its JPEG file and transformed by PIL and torchvision, fp32 (on a GPU
 fp16 autocast with a scaler, files read by worker processes), losses and optimiser as published. Here: pixels from
-the memory-mapped store, transforms on whole batches, bf16 autocast where the processor has it. Same network, same
-losses. `--model shipped` is the small CLIP at its own size, 96 x 48.
+the memory-mapped store, transforms on whole batches, bf16 autocast where the processor has it, freed memory kept as
+in every training. Same network, same losses. Each loop has a process to itself, or it would work in memory that
+the other one left; they take turns of a few steps. `--model shipped` is the small CLIP at its own size, 96 x 48.
 """
 
 import argparse
@@ -13,9 +14,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import numpy as np
 import torch
@@ -39,7 +42,7 @@ from reanchor.training.device import uses_bf16
 from reanchor.training.memory import freed_memory_kept
 
 IDENTITIES, IMAGES = 128, 4
-WARM = 3  # steps before the clock
+TURN = 5  # steps; the first, among what the other loop left in the caches, is not counted
 RECIPE = Finetune(optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
                   schedule="multistep", pad=10, occluded=0.0, precision="auto")
 
@@ -136,56 +139,66 @@ def seconds(step: Callable[[], None], device: str) -> float:
     return time.perf_counter() - start
 
 
-def compare(options: argparse.Namespace) -> tuple[float, float]:
-    """Median seconds of a step of the textbook loop and of ours, one after the other in this process.
-
-    Each is then in the state that it reaches by itself: taking turns, each would use the memory the other left.
-    """
+def build(name: str, options: argparse.Namespace, scratch: Path) -> Callable[[], None]:
+    """A loop's step; both loops have the same weights and read the same batches."""
     torch.manual_seed(0)
     if options.model == "shipped":
         spec = shipped(Backbone(), (96, 48)).spec
     else:
         spec = ClipSpec(architecture_of(options.model), (256, 128))
+    model = ReidModel(spec.image_encoder(), IDENTITIES).to(options.device).train()
+    texts = torch.randn(IDENTITIES, model.encoder.embed, device=options.device)
     size, labels = spec.image_size, np.repeat(np.arange(IDENTITIES), IMAGES)
-    models = [ReidModel(spec.image_encoder(), IDENTITIES).to(options.device).train() for _ in range(2)]
-    texts = torch.randn(IDENTITIES, models[0].encoder.embed, device=options.device)
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = make_files(Path(scratch), len(labels), np.random.default_rng(0))
-        write_store(Path(scratch) / "images.arrow", (decode(path, *size) for path in paths), count=len(paths))
-        nobody = np.ones(len(labels), np.int64)
-        data = TrainingImages(ImageStore.open(Path(scratch) / "images.arrow").images, np.arange(len(labels)), labels,
-                              nobody, nobody)
-        sampler = IdentitySampler(labels, options.batch // IMAGES, IMAGES, seed=0)
-        batches = [batch for epoch in range(options.repeats + WARM) for batch in sampler.batches(epoch)]
-        plain = textbook_step(models[0], texts, Files(paths, labels, size), options.device, batches, options.workers)
-        ours = our_step(models[1], texts, data, spec, options.device, batches)
-        textbook = _median(plain, options)
-        with freed_memory_kept():
-            return textbook, _median(ours, options)
+    paths = make_files(scratch, len(labels), np.random.default_rng(0))
+    sampler = IdentitySampler(labels, options.batch // IMAGES, IMAGES, seed=0)
+    batches = [batch for epoch in range((options.turns + 1) * TURN) for batch in sampler.batches(epoch)]
+    if name == "textbook":
+        return textbook_step(model, texts, Files(paths, labels, size), options.device, batches, options.workers)
+    write_store(scratch / "images.arrow", (decode(path, *size) for path in paths), count=len(paths))
+    nobody = np.ones(len(labels), np.int64)
+    data = TrainingImages(ImageStore.open(scratch / "images.arrow").images, np.arange(len(labels)), labels, nobody,
+                          nobody)
+    return our_step(model, texts, data, spec, options.device, batches)
 
 
-def _median(step: Callable[[], None], options: argparse.Namespace) -> float:
-    return statistics.median([seconds(step, options.device) for _ in range(options.repeats + WARM)][WARM:])
+def serve(name: str, options: argparse.Namespace, commands: Connection) -> None:
+    """One loop in a process of its own: seconds of a turn's step for every True, peak memory in MB for False."""
+    with tempfile.TemporaryDirectory() as scratch, freed_memory_kept() if name == "here" else nullcontext():
+        step = build(name, options, Path(scratch))
+        while commands.recv():
+            commands.send(statistics.mean([seconds(step, options.device) for _ in range(TURN)][1:]))
+    cuda = options.device == "cuda"
+    commands.send(torch.cuda.max_memory_allocated() / 2**20 if cuda else getrusage(RUSAGE_SELF).ru_maxrss / 2**10)
+
+
+def ask(loop: Connection, more: bool = True) -> float:
+    """What a serving loop answers."""
+    loop.send(more)
+    return loop.recv()
 
 
 def main() -> None:
-    """Compare in fresh processes; print the medians and every ratio."""
+    """The loops take turns; print the medians and the quartiles of the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="ViT-B-16-quickgelu",
                         help="open_clip's name of a ViT or ResNet CLIP, or shipped")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=5, help="steps that are timed")
-    parser.add_argument("--rounds", type=int, default=3, help="fresh processes, one after the other")
+    parser.add_argument("--turns", type=int, default=9, help=f"of each loop, {TURN} steps a turn")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--workers", type=int, default=0, help="processes that read files for the textbook loop")
     options = parser.parse_args()
-    with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as pool:
-        rounds = [pool.submit(compare, options).result() for _ in range(options.rounds)]
-    plain, ours = (options.batch / statistics.median(column) for column in zip(*rounds, strict=True))
-    ratios = [textbook / mine for textbook, mine in rounds]
-    print(f"{options.model}, batch {options.batch}, {options.device}: textbook {plain:.2f} images/s, here {ours:.2f} "
-          f"images/s, ratio {statistics.median(ratios):.2f} ({', '.join(f'{r:.2f}' for r in ratios)}; medians of "
-          f"{options.repeats} steps)")
+    context, loops = get_context("spawn"), {}
+    for name in ("textbook", "here"):
+        loops[name], theirs = context.Pipe()
+        context.Process(target=serve, args=(name, options, theirs)).start()
+        theirs.close()
+    times = np.array([[ask(loop) for loop in loops.values()] for _ in range(options.turns + 1)])[1:]
+    peaks = [ask(loop, more=False) for loop in loops.values()]
+    low, middle, high = np.percentile(times[:, 0] / times[:, 1], (25, 50, 75))
+    sides = ", ".join(f"{name} {options.batch / seconds:.2f} images/s ({peak:.0f} MB)"
+                      for name, seconds, peak in zip(loops, np.median(times, 0), peaks, strict=True))
+    print(f"{options.model}, batch {options.batch}, {options.device}: {sides}, ratio {middle:.2f} (quartiles {low:.2f} "
+          f"and {high:.2f} of {options.turns} turns)")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def gradients(block: nn.Module, x: Tensor, out: Tensor) -> list[Tensor]:
     return list(torch.autograd.grad((out * weights).sum(), [x, *block.parameters()]))
 
 
-@pytest.mark.parametrize("rows", [None, 1])
+@pytest.mark.parametrize("rows", [None, 1, 2])
 @pytest.mark.parametrize("activation", [QuickGELU, nn.GELU])
 def test_values_and_gradients_are_open_clips(activation, rows):
     generator = Generator().manual_seed(0)

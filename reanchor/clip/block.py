@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from open_clip.transformer import QuickGELU
 from torch import Tensor, nn
 
+from reanchor.clip.few_queries import attend
+
 QUICK = 1.702  # QuickGELU(x) = x sigmoid(1.702 x)
 
 
@@ -21,13 +23,25 @@ def is_plain(block: nn.Module) -> bool:
 def residual_block(block: nn.Module, x: Tensor, rows: int | None = None) -> Tensor:
     """The first `rows` tokens [B, rows, D] (None: all) of the block's output on tokens [B, L, D].
 
-    The others then give keys and values only: nothing reads the patch tokens behind the last block, which spares it
-    ten twelfths of its products.
+    Nothing reads the patch tokens behind the last block, which spares it nearly all of its products.
     """
     if not is_plain(block):
         return block(x)[:, :rows]
-    q, k, v = heads_of(block, block.ln_1(x), rows)
-    return finish(block, x[:, :rows], F.scaled_dot_product_attention(q, k, v))
+    seen = block.ln_1(x)
+    if rows is not None:
+        return finish(block, x[:, :rows], first_read(block, seen, rows))
+    return finish(block, x, F.scaled_dot_product_attention(*heads_of(block, seen)))
+
+
+def first_read(block: nn.Module, seen: Tensor, rows: int, bias: Tensor | None = None) -> Tensor:
+    """What the first `rows` of the normed tokens [B, L, D] read of them all, [B, H, rows, D / H].
+
+    `bias` [B, 1, rows, L] is added to the logits.
+    """
+    attention = block.attn
+    query, *others = zip(attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
+    mixed = attend(F.linear(seen[:, :rows], *query), seen, *others, attention.num_heads, bias)
+    return mixed.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
 
 
 def heads_of(block: nn.Module, seen: Tensor, rows: int | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
 from torch import Tensor, nn
 
+from reanchor.clip.few_queries import attend
 from reanchor.clip.vision import resize_positions
 from reanchor.errors import ReanchorError
 
@@ -76,17 +77,11 @@ class CnnEncoder(nn.Module):
 def attention_pool(pool: AttentionPool2d, cells: Tensor) -> Tensor:
     """CLIP's attention pooling of maps [B, D, h, w], [B, E]: the numbers of open_clip's `pool` up to rounding.
 
-    open_clip lets every cell ask and then keeps the mean's answer. Here the mean alone asks: its query goes through the
-    key weights and meets the cells as they are, q . (W x) = (W' q) . x, and the values are made of the mixed cells.
-    Neither keys nor values of single cells are made, which were a quarter of RN50's training step.
+    open_clip lets every cell ask and then keeps the mean's answer, a quarter of RN50's training step. Here the mean
+    alone asks.
     """
     x = cells.flatten(2).transpose(1, 2)
     x = torch.cat([x.mean(1, keepdim=True), x], 1)
     x = x + pool.positional_embedding.to(x.dtype)
-    query = pool.q_proj(x[:, 0]).unflatten(1, (pool.num_heads, -1))  # [B, heads, D / heads]
-    query = query * query.shape[2] ** -0.5
-    key, value = (part.weight.unflatten(0, query.shape[1:]) for part in (pool.k_proj, pool.v_proj))
-    same = (query * pool.k_proj.bias.view(query.shape[1:])).sum(2, keepdim=True)  # moves no weight
-    weights = (torch.einsum("bhd,hdw->bhw", query, key) @ x.transpose(1, 2) + same).softmax(2)
-    mixed = torch.einsum("bhw,hdw->bhd", weights @ x, value).flatten(1) + pool.v_proj.bias
-    return pool.c_proj(mixed)
+    projections = ((part.weight, part.bias) for part in (pool.k_proj, pool.v_proj))
+    return pool.c_proj(attend(pool.q_proj(x[:, :1]), x, *projections, pool.num_heads)[:, 0])
