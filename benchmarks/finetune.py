@@ -185,18 +185,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--turns", type=int, default=9, help=f"of each loop, {TURN} steps a turn")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes that read files for the textbook loop")
+    parser.add_argument("--workers", type=int, default=0,
+                        help="processes that read files for the textbook loop, in our turns too")
     options = parser.parse_args()
     context, loops = get_context("spawn"), {}
     for name in ("textbook", "here"):
         loops[name], theirs = context.Pipe()
         context.Process(target=serve, args=(name, options, theirs)).start()
         theirs.close()
-    times = np.array([[ask(loop) for loop in loops.values()] for _ in range(options.turns + 1)])[1:]
-    peaks = [ask(loop, more=False) for loop in loops.values()]
+    try:
+        times = np.array([[ask(loop) for loop in loops.values()] for _ in range(options.turns + 1)])[1:]
+        peaks = [ask(loop, more=False) for loop in loops.values()]
+    finally:
+        for loop in loops.values():  # or a loop would wait for ever where the other one fails
+            loop.close()
     low, middle, high = np.percentile(times[:, 0] / times[:, 1], (25, 50, 75))
-    sides = ", ".join(f"{name} {options.batch / seconds:.2f} images/s ({peak:.0f} MB)"
-                      for name, seconds, peak in zip(loops, np.median(times, 0), peaks, strict=True))
+    sides = ", ".join(f"{name} {options.batch / taken:.2f} images/s ({peak:.0f} MB)"
+                      for name, taken, peak in zip(loops, np.median(times, 0), peaks, strict=True))
     print(f"{options.model}, batch {options.batch}, {options.device}: {sides}, ratio {middle:.2f} (quartiles {low:.2f} "
           f"and {high:.2f} of {options.turns} turns)")
 

@@ -27,3 +27,16 @@ def test_values_and_gradients_are_open_clips(activation, rows):
     assert_close(found, wanted, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(gradients(block, x, found), gradients(block, x, wanted), strict=True):
         assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_key_bias_costs_no_bits_under_autocast():
+    generator = Generator().manual_seed(0)
+    block = ResidualAttentionBlock(32, 4)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.1, generator=generator)
+    block.attn.in_proj_bias.data[:64] += 30  # of queries and keys: every logit is thousands, and none differs by it
+    x = torch.randn(3, 7, 32, generator=generator)
+    wanted = block.double()(x.double())[:, :1].float()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = residual_block(block.float(), x, 1)
+    assert_close(found, wanted, rtol=0.02, atol=0.02)

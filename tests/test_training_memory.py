@@ -3,6 +3,7 @@
 import ctypes
 import gc
 from pathlib import Path
+from resource import getpagesize
 
 import pytest
 import torch
@@ -14,16 +15,21 @@ MIB = 1 << 20
 
 def resident() -> int:
     """MiB of this process in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 // MIB
+    return int(Path("/proc/self/statm").read_text().split()[1]) * getpagesize() // MIB
 
 
 def use_and_free() -> None:
-    torch.ones(256 * MIB, dtype=torch.uint8)
+    """One large block and many that glibc takes from its heap."""
+    large = torch.ones(256 * MIB, dtype=torch.uint8)
+    del large
+    many = [torch.ones(24 * MIB, dtype=torch.uint8) for _ in range(10)]
+    del many
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
 def test_freed_memory_is_kept_within_and_given_back_afterwards():
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier tests left free
     before = resident()
     use_and_free()
     assert resident() < before + 64  # glibc's own way with a block of this size

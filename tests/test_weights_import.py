@@ -227,6 +227,7 @@ def test_heads_that_are_missing_are_reported_and_the_features_stay(tmp_path):
     ({"image_encoder.ln_pre.bias": torch.zeros(64).to_sparse()}, "more than plain tensors: image_encoder.ln_pre.bias"),
     ({"prompt_learner.cls_ctx": torch.zeros(7, 64)}, r"cls_ctx \(7, 64\), .*allowed: \[identities, M, width\]"),
     ({"prompt_learner.cls_ctx": torch.zeros(7, 4, 32)}, r"cls_ctx \(7, 4, 32\), .* of one width"),
+    ({"prompt_learner.token_prefix": torch.zeros(2, 5, 64)}, r"token_prefix \(2, 5, 64\), .* twice \[1, words, width"),
     ({"prompt_learner.token_suffix": torch.zeros(2, 9, 64)}, r"token_suffix \(2, 9, 64\); allowed: .*twice \[1, words"),
 ])
 def test_tensors_that_do_not_fit_are_named_as_the_authors_name_them(tmp_path, change, message):

@@ -29,11 +29,11 @@ def residual_block(block: nn.Module, x: Tensor, rows: int | None = None) -> Tens
         return block(x)[:, :rows]
     seen = block.ln_1(x)
     if rows is not None:
-        return finish(block, x[:, :rows], first_read(block, seen, rows))
+        return finish(block, x[:, :rows], read_by_first(block, seen, rows))
     return finish(block, x, F.scaled_dot_product_attention(*heads_of(block, seen)))
 
 
-def first_read(block: nn.Module, seen: Tensor, rows: int, bias: Tensor | None = None) -> Tensor:
+def read_by_first(block: nn.Module, seen: Tensor, rows: int, bias: Tensor | None = None) -> Tensor:
     """What the first `rows` of the normed tokens [B, L, D] read of them all, [B, H, rows, D / H].
 
     `bias` [B, 1, rows, L] is added to the logits.
@@ -44,16 +44,12 @@ def first_read(block: nn.Module, seen: Tensor, rows: int, bias: Tensor | None = 
     return mixed.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
 
 
-def heads_of(block: nn.Module, seen: Tensor, rows: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries of the first `rows` tokens, keys and values of all, [B, H, tokens, D / H] each, of normed tokens."""
-    attention, width = block.attn, seen.shape[2]
-    weight, offset = attention.in_proj_weight, attention.in_proj_bias
-    if rows is None:
-        parts = F.linear(seen, weight, offset).unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
-        return tuple(part.transpose(1, 2) for part in parts)
-    q = F.linear(seen[:, :rows], weight[:width], offset[:width]).unflatten(-1, (attention.num_heads, -1))
-    k, v = F.linear(seen, weight[width:], offset[width:]).unflatten(-1, (2, attention.num_heads, -1)).unbind(2)
-    return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+def heads_of(block: nn.Module, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of normed tokens [B, L, D], [B, H, L, D / H] each."""
+    attention = block.attn
+    joined = F.linear(seen, attention.in_proj_weight, attention.in_proj_bias)
+    parts = joined.unflatten(-1, (3, attention.num_heads, -1)).unbind(2)
+    return tuple(part.transpose(1, 2) for part in parts)
 
 
 def finish(block: nn.Module, x: Tensor, mixed: Tensor) -> Tensor:

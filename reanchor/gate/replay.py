@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reanchor.clip.block import finish, first_read, heads_of, is_plain, residual_block
+from reanchor.clip.block import finish, heads_of, is_plain, read_by_first, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
 from reanchor.gate.gates import Gates
@@ -77,12 +77,12 @@ def patch_bias(weights: Tensor, eps: float) -> Tensor:
 def gated_block(block: nn.Module, x: Tensor, bias: Tensor, rows: int | None = None) -> Tensor:
     """One block on [replayed [CLS], plain [CLS], patch tokens], [B, 2+T, D]; keys and values are made once for both.
 
-    `rows`: make the first so many rows only, 1 or 2.
+    `rows`: make the first so many rows only, 1 or 2, and no keys or values of single tokens.
     """
     seen = block.ln_1(x)
     if rows is not None:
         both = torch.cat([bias, F.pad(torch.zeros_like(bias[..., 1:]), (1, 0), value=float("-inf"))], dim=2)
-        return finish(block, x[:, :rows], first_read(block, seen, rows, both[:, :, :rows].to(seen.dtype)))
+        return finish(block, x[:, :rows], read_by_first(block, seen, rows, both[:, :, :rows]))
     q, k, v = heads_of(block, seen)
     mixed = F.scaled_dot_product_attention(q[:, :, :1], k, v, attn_mask=bias.to(q.dtype))
     plain = F.scaled_dot_product_attention(q[:, :, 1:], k[:, :, 1:], v[:, :, 1:])

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Generator, Tensor, nn
 
-from reanchor.clip.block import finish, heads_of, residual_block
+from reanchor.clip.block import finish, heads_of, read_by_first, residual_block
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.errors import ReanchorError
 from reanchor.gate.replay import ReplayedTokens, check_fits, finished, patch_bias, replay
@@ -132,7 +132,9 @@ class SharedGatedEncoder(nn.Module):
         return replay(self.plain, images, weights, side, taps, self.eps, self.blocks, both)
 
 
-Memory = dict[int, tuple[Tensor, Tensor]]  # block (1-indexed) -> keys and values [B, H, T, D / H] of its patch tokens
+# block (1-indexed) -> keys and values [B, H, T, D / H] of its patch tokens, or where it makes none: what they are made
+# of, the normed patch tokens [B, T, D]
+Memory = dict[int, tuple[Tensor, Tensor] | Tensor]
 
 
 def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[int], cls: bool = False
@@ -140,19 +142,23 @@ def plain_pass(encoder: ImageEncoder, x: Tensor, first: int, wanted: Collection[
     """All blocks on the tokens x [B, 1+T, D] that enter the first one.
 
     Returns:
-        The tokens [B, 1+T, D] behind each block that is `wanted`, and behind the one before block `first`; keys and
-        values of the blocks from `first` on. Behind the last block nothing is made that nobody wants: [CLS] alone,
-        [B, 1, D], with `cls`.
+        The tokens [B, 1+T, D] behind each block that is `wanted`, and behind the one before block `first`; the memory
+        of the blocks from `first` on. Behind the last block nothing is made that nobody wants: [CLS] alone, [B, 1, D],
+        with `cls`.
     """
     seen, memory = {0: x}, {}
     for number, block in enumerate(encoder.visual.transformer.resblocks, start=1):
-        rows = None if number < encoder.depth or number in wanted else 1
-        q, k, v = heads_of(block, block.ln_1(x), rows)
+        normed = block.ln_1(x)
+        if number == encoder.depth and number not in wanted:
+            memory[number] = normed[:, 1:]
+            if cls:
+                seen[number] = finish(block, x[:, :1], read_by_first(block, normed, 1))
+            break
+        q, k, v = heads_of(block, normed)
         if number >= first:
             memory[number] = k[:, :, 1:], v[:, :, 1:]
-        if rows is None or cls:
-            x = finish(block, x[:, :rows], F.scaled_dot_product_attention(q, k, v))
-        if number in wanted or number == first - 1 or (cls and rows):
+        x = finish(block, x, F.scaled_dot_product_attention(q, k, v))
+        if number in wanted or number == first - 1:
             seen[number] = x
     return seen, memory
 
@@ -167,7 +173,7 @@ def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias:
     cls, kept = seen[first - 1][:, :1], {tap: seen[tap] for tap in taps if tap < first}
     before_last = cls[:, 0]
     for number, block in enumerate(encoder.visual.transformer.resblocks[first - 1:], start=first):
-        cls = _reread_block(block, cls, *memory[number], bias)
+        cls = _reread_block(block, cls, memory[number], bias)
         if number in taps:
             kept[number] = torch.cat([cls, seen[number][:, 1:]], dim=1)
         if number == encoder.depth - 1:
@@ -175,8 +181,12 @@ def reread(encoder: ImageEncoder, seen: dict[int, Tensor], memory: Memory, bias:
     return ReplayedTokens(*finished(encoder, cls[:, 0], before_last), kept)
 
 
-def _reread_block(block: nn.Module, cls: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    query, own_key, own_value = heads_of(block, block.ln_1(cls))
+def _reread_block(block: nn.Module, cls: Tensor, memory: tuple[Tensor, Tensor] | Tensor, bias: Tensor) -> Tensor:
+    own = block.ln_1(cls)
+    if isinstance(memory, Tensor):
+        return finish(block, cls, read_by_first(block, torch.cat([own, memory], dim=1), 1, bias))
+    query, own_key, own_value = heads_of(block, own)
+    keys, values = memory
     mixed = F.scaled_dot_product_attention(query, torch.cat([own_key, keys], dim=2),
                                            torch.cat([own_value, values], dim=2), attn_mask=bias.to(query.dtype))
     return finish(block, cls, mixed)
