@@ -17,7 +17,7 @@ BLOCKS = 65536  # glibc's default of MMAP_MAX
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Within, free memory is used again and not given back; afterwards it is. Nothing happens without glibc.
+    """Within, free memory is used again and not given back; at the end it is. Nothing happens without glibc.
 
     Not to be nested. Afterwards glibc's thresholds are fixed where its own adjustment would have taken them.
     """
