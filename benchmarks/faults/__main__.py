@@ -1,0 +1,66 @@
+"""Break the product on purpose and see what it does: a table case -> outcome.
+
+    python -m benchmarks.faults                      # all of it
+    python -m benchmarks.faults --only checkpoints   # one topic
+    python -m benchmarks.faults --list
+
+Everything happens in copies of the repository in a temporary folder. Exit status 1 when a case did not hold: a
+traceback, a silent difference, or code of a file that was run.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.faults import workshop
+from benchmarks.faults.case import Case, Outcome
+
+TOPICS: dict[str, list[Case]] = {}
+
+
+def _attempt(case: Case, folder: Path) -> Outcome:
+    """A case that itself breaks has not held."""
+    try:
+        return case.run(folder)
+    except Exception as error:
+        traceback.print_exc()
+        return Outcome(False, f"the case itself broke: {type(error).__name__}: {error}")
+
+
+def main() -> int:
+    """Run the chosen cases; 0 when all held."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=sorted(TOPICS), default=sorted(TOPICS), metavar="TOPIC",
+                        help=f"topics to run (default: all): {', '.join(sorted(TOPICS))}")
+    parser.add_argument("--list", action="store_true", help="name the cases and stop")
+    given = parser.parse_args()
+    cases = [case for topic in given.only for case in TOPICS[topic]]
+    if given.list:
+        print("\n".join(f"{case.topic:<12}{case.name}" for case in cases))
+        return 0
+    return _run(cases)
+
+
+def _run(cases: list[Case]) -> int:
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="reanchor-faults-") as scratch:
+        made = workshop.make(Path(scratch) / "made")
+        for number, case in enumerate(tqdm(cases, unit="case", disable=None)):
+            folder = workshop.copy(made, Path(scratch) / f"case-{number}")
+            outcome = _attempt(case, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            failed += not outcome.held
+            mark = "held  " if outcome.held else "FAILED"
+            tqdm.write(f"{mark} {case.topic:<12}{case.name:<52} {' '.join(outcome.said.split())[:200]}")
+    print(f"{len(cases) - failed} of {len(cases)} held")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
