@@ -19,6 +19,7 @@ from reanchor.config import Params, load
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory, write_json
 from stages.curves import CurveFile
+from stages.inputs import Inputs
 from stages.tracking import ModelRun, log_methods
 
 Metrics = dict[str, float | int | str]
@@ -128,8 +129,10 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
     _limit_threads(run.params.runtime.threads)
     print(f"[{label}] started", flush=True)
     started = time.perf_counter()
+    inputs = Inputs.of(run.root, label, run.params)
     try:
         metrics = dict(body(run))
+        inputs.require_unchanged()
     except BaseException:
         run.close("FAILED", {})
         raise

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from imports import closure, imported_by, imported_eagerly
-from omegaconf import OmegaConf
 
 from reanchor.config import Params, flatten
 from stages.compose import composition
+from stages.inputs import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NEUTRAL = (
     "stages/__init__.py",
     "stages/runner.py",
+    "stages/inputs.py",
     "stages/tracking.py",
     "stages/curves.py",
     "stages/models.py",
@@ -32,36 +33,11 @@ NEUTRAL = (
 )
 
 
-def _stages() -> dict[str, dict]:
-    """dvc.yaml's stages by name, one entry per foreach key, with their ${key} and ${item.x} filled in."""
-    found = {}
-    written = OmegaConf.to_container(OmegaConf.load(ROOT / "dvc.yaml"), resolve=False)["stages"]
-    for name, stage in written.items():
-        if "foreach" not in stage:
-            found[name] = stage
-            continue
-        for key, item in stage["foreach"].items():
-            names = {"${key}": key, **{f"${{item.{field}}}": value for field, value in item.items()}}
-            found[f"{name}@{key}"] = _substitute(stage["do"], names)
-    return found
-
-
-def _substitute(value, names: dict[str, str]):
-    if isinstance(value, dict):
-        return {_substitute(key, names): _substitute(child, names) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_substitute(child, names) for child in value]
-    if isinstance(value, str):
-        for written, meant in names.items():
-            value = value.replace(written, meant)
-    return value
-
-
 def _paths(entries: list) -> list[str]:
     return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
 
 
-STAGES = _stages()
+STAGES = definitions(ROOT)
 
 
 def _under(file: str, dependencies: list[str]) -> bool:
