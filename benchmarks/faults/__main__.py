@@ -17,10 +17,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.faults import workshop
+from benchmarks.faults import settings, workshop
 from benchmarks.faults.case import Case, Outcome
 
-TOPICS: dict[str, list[Case]] = {}
+TOPICS: dict[str, list[Case]] = {"settings": settings.CASES}
 
 
 def _attempt(case: Case, folder: Path) -> Outcome:
