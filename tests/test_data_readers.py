@@ -288,9 +288,8 @@ def test_two_folders_of_one_pid_are_refused(tmp_path):
     (root / "1/a.jpg").unlink()
     _made(root, ["01/b.jpg", "2/b.jpg", "3/b.jpg", "4/b.jpg"])
     assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == {0, 1, 2, 3, 4}
-    (root / "x").mkdir()  # names, not numbers: each is a pid of its own
-    _made(root, ["1/a.jpg"])
-    assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == set(range(1, 10))
+    _made(root, ["1/a.jpg", "x/a.jpg"])  # names, not numbers: each is a pid of its own
+    assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == set(range(1, 11))
 
 
 def test_splits_may_write_a_pid_each_in_its_way(tmp_path):

@@ -14,7 +14,7 @@ from reanchor.doctor.counts import check_counts, check_swapped, check_totals, co
 from reanchor.doctor.files import check_files
 from reanchor.doctor.finding import Finding, refused
 from reanchor.doctor.layout import check_layout, counts_agree, look_alikes, wrong_dataset
-from reanchor.doctor.own import check_own, no_training
+from reanchor.doctor.own import check_own, no_training, unread
 from reanchor.doctor.records import check_records, unnamed_images
 from reanchor.errors import ReanchorError
 
@@ -44,6 +44,7 @@ def diagnose(card: Card, root: Path, test_size: str = "small") -> Diagnosis:
         names = look_alikes(card, root)
         return Diagnosis([wrong_dataset(card, root, names) if names else refused(error)], notes)
     listing = check_captions(apply_pid_rules(raw, card.junk, card.distractors))
+    notes += listing.notes + unread(card, listing)
     notes += unnamed_images(root, listing) if card.records else []
     notes += no_training(card, listing) + compared(card, card.expected(variant_of(card, listing, test_size)))
     return Diagnosis(_examine(card, root, raw, listing, test_size), notes, files_found(listing))

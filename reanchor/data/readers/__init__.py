@@ -80,5 +80,9 @@ def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *
                             f"records; allowed: 0, or a reader among {', '.join(RECORD_READERS)}")
     more = {"test_size": test_size} if reader == "vehicleid" else {}
     more |= {"test_records": test_records} if reader in RECORD_READERS else {}
-    listing = READERS[reader](root, seed, **more)
+    try:
+        listing = READERS[reader](root, seed, **more)
+    except PermissionError as error:
+        raise ReanchorError(f"prepare.root: {str(error.filename)!r} cannot be read ({error.strerror}); allow it "
+                            "to this user, or move it out of prepare.root") from error
     return check_captions(attach_captions(apply_pid_rules(listing, junk, distractors)))
