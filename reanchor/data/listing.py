@@ -82,6 +82,14 @@ def image_names(folder: Path) -> Iterator[str]:
             yield path.name
 
 
+def require_folder(root: Path) -> None:
+    """Raise ReanchorError where `root`, which exists, is a file: DVC would not watch what lies beside it."""
+    if not root.is_dir():
+        mend = (f"set dataset=csv prepare.root={root.parent} prepare.table={root.name}" if root.suffix.lower() == ".csv"
+                else "unpack an archive first, or name the folder that holds the file")
+        raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected the dataset's folder; {mend}")
+
+
 def is_text(name: str) -> bool:
     """Whether a file name can be stored as UTF-8 (Linux allows any bytes)."""
     return not any("\ud800" <= character <= "\udfff" for character in name)

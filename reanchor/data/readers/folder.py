@@ -163,8 +163,6 @@ def _number(names: set[str]) -> tuple[dict[str, int], list[str]]:
 
 
 def _require_layout(root: Path) -> None:
-    if not root.is_dir():
-        raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected a folder of identity folders")
     if (root / "bounding_box_train").is_dir():
         raise ReanchorError(f"prepare.root: {str(root)!r} is in Market-1501's layout; "
                             "set prepare.reader=market1501")
