@@ -31,8 +31,9 @@ def workspace(tmp_path, root, monkeypatch):
     """The prepare stage, up to date with a table of another name; only its command is left out. Returns the dataset."""
     from dvc.repo import Repo
 
-    data, home = tmp_path / "own", tmp_path / "workspace"
-    data.mkdir()
+    data, home = tmp_path / "link", tmp_path / "workspace"
+    (tmp_path / "own").mkdir()
+    data.symlink_to(tmp_path / "own")  # the root itself may be a link
     _dataset(data, "list.csv")
     shutil.copytree(root / "reanchor/data", home / "reanchor/data", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(root / "stages", home / "stages", ignore=shutil.ignore_patterns("__pycache__"))
