@@ -1,6 +1,9 @@
 """What lies among images without being one: it is nobody, moves no number, and is named."""
 
+import errno
 import json
+import re
+from pathlib import Path
 
 import pytest
 from data_factory import market, picture
@@ -13,6 +16,7 @@ from reanchor.data.cards import CARDS
 from reanchor.data.listing import Unread
 from reanchor.data.readers import READERS, read_dataset
 from reanchor.doctor import diagnose
+from reanchor.errors import ReanchorError
 from reanchor.occlusion.library import cutout_files
 
 PEOPLE = ("-1", "0", "1", "2", "3", "4", "5")
@@ -87,6 +91,24 @@ def test_files_among_the_images_are_counted_by_kind(tmp_path):
         "7 files are not read: 2 *.webp, 2 ._*, 1 *.jpg, 1 * and 1 more (first *.jpg); read are .jpg, .jpeg, .png, "
         ".tif, .tiff, .bmp where the layout has images"]
     assert diagnose(CARDS["folder"], root).notes == ["terms: yours", *unread_notes(listing.unread)]
+
+
+def test_a_folder_that_nobody_may_see_is_named_all_the_same(tmp_path, monkeypatch):
+    (people(tmp_path) / "lost+found").mkdir()
+    see = Path.iterdir
+
+    def iterdir(path, closed="lost+found"):
+        if path.name == closed:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return see(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert read_dataset("folder", tmp_path, 0).unread == [
+        Unread("lost+found", "what nobody may see: Permission denied")]
+    monkeypatch.setattr(Path, "iterdir", lambda path: iterdir(path, "3"))
+    refusal = f"prepare.root: '{tmp_path}/3' cannot be read (Permission denied); allow it to this user, or move it out"
+    with pytest.raises(ReanchorError, match=re.escape(refusal)):
+        read_dataset("folder", tmp_path, 0)
 
 
 def test_a_name_among_numbers_is_said_to_make_people_of_junk(tmp_path):

@@ -55,6 +55,12 @@ def test_more_than_half_of_the_names_decide():
     assert read_cameras(["a_c1.jpg", "b_c2.jpg"]) == ([1, 2], []) and read_cameras([]) == ([], [])
 
 
+def test_cameras_that_count_from_0_are_moved_as_0_means_unknown():
+    assert read_cameras(["a_c0.jpg", "b_c2.jpg", "c.jpg"]) == ([1, 3, None], [
+        "file names count cameras from 0: camid is one more than their _cN",
+        "1 of 3 images are set aside, as their names lack the _cN that the others carry (such as c.jpg): rename them"])
+
+
 def test_names_in_another_encoding_have_no_say(tmp_path):
     fill(tmp_path, (f"{pid}/{image}_c{camera}.jpg" for pid in range(1, 5) for camera in (1, 2) for image in (1, 2)))
     for number in range(40):

@@ -37,11 +37,11 @@ def contents(folder: Path) -> str:
 
 def unread_among(root: Path, folder: Path) -> list[Unread]:
     """What lies in a folder of images and is none: its sub-folders, and its other files by kind."""
-    children = sorted(folder.iterdir())
-    found = [_folder(root, path) for path in children if path.is_dir()]
     images = set(image_names(folder))
-    kinds = Counter(_kind(path) for path in children if not path.is_dir() and path.name not in images)
-    return found + _files(root, folder, kinds)
+    others = [path for path in sorted(folder.iterdir()) if path.name not in images]
+    folders = [path for path in others if path.is_dir()]
+    kinds = Counter(_kind(path) for path in others if path not in folders)
+    return [_folder(root, path) for path in folders] + _files(root, folder, kinds)
 
 
 def unread_above(root: Path, folder: Path, read: Collection[Path]) -> list[Unread]:
@@ -61,7 +61,7 @@ def unread_notes(unread: Sequence[Unread]) -> list[str]:
     if files:
         counts: Counter[str] = Counter()
         for one in files:
-            counts[one.path.rsplit("/")[-1]] += one.files
+            counts[one.path.rpartition("/")[2]] += one.files
         words = _several([f"{count:,} {kind}" for kind, count in counts.most_common()])
         notes.append(f"{sum(counts.values()):,} files are not read: {words} (first {files[0].path}); read are "
                      f"{', '.join(IMAGE_SUFFIXES)} where the layout has images")

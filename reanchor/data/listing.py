@@ -83,7 +83,7 @@ def image_names(folder: Path) -> Iterator[str]:
 
 
 def require_folder(root: Path) -> None:
-    """Raise ReanchorError where `root`, which exists, is a file: DVC would not watch what lies beside it."""
+    """Raise ReanchorError where `root`, which exists, is a file: nobody would watch the images beside it."""
     if not root.is_dir():
         mend = (f"set dataset=csv prepare.root={root.parent} prepare.table={root.name}" if root.suffix.lower() == ".csv"
                 else "unpack an archive first, or name the folder that holds the file")

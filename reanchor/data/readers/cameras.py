@@ -9,6 +9,8 @@ So names are believed where most of them say a camera; then one that says none h
 fewer do, they do so by chance, and no camera is known: a handful of made-up cameras among images of camera 0 would
 decide which matches count, and setting the others aside would take nearly all of the dataset. Either way a note
 names the count and an example, so that nobody has to find out from the figures.
+
+Where names count cameras from 0, each camid is one more, as camid 0 means unknown.
 """
 
 import re
@@ -27,13 +29,13 @@ def read_cameras(paths: Sequence[str]) -> tuple[list[int | None], list[str]]:
     """
     found = [CAMERA.search(path.rpartition("/")[2]) for path in paths]
     said = sum(match is not None for match in found)
-    if said == len(found):
-        return [int(match[1]) for match in found], []
-    if 2 * said > len(found):
-        odd = next(path for path, match in zip(paths, found, strict=True) if match is None)
-        return [int(match[1]) if match else None for match in found], [
-            f"{len(found) - said:,} of {len(found):,} images are set aside, as their names lack the {FORM} that the "
-            f"others carry (such as {printable(odd)}): rename them"]
+    if 2 * said > len(found) or not found:
+        shift = int(any(match and int(match[1]) == 0 for match in found))
+        notes = [f"file names count cameras from 0: camid is one more than their {FORM}"] * shift
+        odd = [path for path, match in zip(paths, found, strict=True) if match is None]
+        notes += [f"{len(odd):,} of {len(found):,} images are set aside, as their names lack the {FORM} that the "
+                  f"others carry (such as {printable(odd[0])}): rename them"] if odd else []
+        return [int(match[1]) + shift if match else None for match in found], notes
     if not said:
         return [0] * len(found), [f"cameras are unknown: no file name carries {FORM}"]
     odd = next(path for path, match in zip(paths, found, strict=True) if match)
