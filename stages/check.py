@@ -16,12 +16,16 @@ from reanchor.errors import ReanchorError
 
 def check_inputs(params: Params, root: Path) -> None:
     """Raise ReanchorError for the first input of the user's that does not exist or cannot be used so."""
+    from reanchor.data.listing import require_folder  # not for whoever only imports this module
+
     check_dataset(params)
     rendered = params.render.enabled and params.prepare.root == STREETFOLK_ROOT
     if not rendered and not (root / params.prepare.root).exists():
         raise ReanchorError(f"params.yaml: prepare.root: got {params.prepare.root!r}, which does not exist; "
                             "allowed: the dataset's folder; name it (make run SET=\"prepare.root=...\") or "
                             "use dataset=streetfolk")
+    if not rendered:
+        require_folder(root / params.prepare.root)
     backbone = params.backbone
     if backbone.source in ("shipped", "file") and not (root / backbone.path).is_file():
         raise ReanchorError(f"params.yaml: backbone.path: got {backbone.path!r}, which is no file; allowed: "
@@ -43,7 +47,7 @@ def check_inputs(params: Params, root: Path) -> None:
 
 def check_dataset(params: Params) -> None:
     """Raise ReanchorError where the dataset's card forbids what the settings ask for."""
-    from reanchor.data.cards import CARDS, require_usable_card  # not for whoever only imports this module
+    from reanchor.data.cards import CARDS, require_usable_card  # as above
 
     card = CARDS[params.prepare.card]
     require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)

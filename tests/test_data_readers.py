@@ -163,48 +163,6 @@ def test_wrong_folder_layouts(tmp_path):
         read_dataset("folder", tmp_path / "few", 0)
 
 
-HEADER = "path,pid,camid,split,caption\n"
-
-
-def _csv(tmp_path, text):
-    (tmp_path / "dataset.csv").write_text(text)
-    return tmp_path
-
-
-def test_csv_rows_become_entries_and_captions_are_merged(tmp_path):
-    rows = ['./a.jpg,4,2,train,"red, with a hat"', "a.jpg,4,2,train,second",
-            "b.jpg,5,,query,", "b.jpg,6,,query,"]
-    listing = read_dataset("csv", _csv(tmp_path, HEADER + "\n".join(rows)), 0)
-    assert listing.entries == [Entry("a.jpg", 4, 2, "train", 0, ("red, with a hat", "second")),
-                               Entry("b.jpg", 5, 0, "query")]
-    assert [(rejection.path, rejection.reason) for rejection in listing.rejections] == [("b.jpg", "bad_row")]
-    assert read_dataset("csv", tmp_path / "dataset.csv", 0).entries == listing.entries
-
-
-@pytest.mark.parametrize(("text", "words"), [
-    ("path,pid\n", "no column 'camid'"),
-    ("path,pid,camid,name\n", "unknown column 'name'"),
-    (HEADER, "no rows"),
-    (HEADER + "a.jpg,x,1,train,\n", "line 2: pid 'x'; allowed is a whole number"),
-    (HEADER + "a.jpg,1,-1,train,\n", "line 2: camid '-1'"),
-    (HEADER + "a.jpg,99999999999999999999,1,train,\n", "line 2: pid '9"),
-    (HEADER + "a.jpg,1,1,test,\n", "line 2: split 'test'; allowed are train, query, gallery"),
-    (HEADER + "a.jpg,1,1,train,one, two\n", "line 2: has more or fewer fields"),
-    (HEADER + ",1,1,train,\n", "line 2: path is empty"),
-])
-def test_a_wrong_table_names_its_line(tmp_path, text, words):
-    with pytest.raises(ReanchorError, match=words):
-        read_dataset("csv", _csv(tmp_path, text), 0)
-
-
-def test_a_missing_or_binary_table(tmp_path):
-    with pytest.raises(ReanchorError, match=r"has no dataset.csv; put one there"):
-        read_dataset("csv", tmp_path, 0)
-    (tmp_path / "dataset.csv").write_bytes(b"path,pid,camid\n\xff\xfe,1,1\n")
-    with pytest.raises(ReanchorError, match="not a UTF-8 CSV file"):
-        read_dataset("csv", tmp_path, 0)
-
-
 def test_captions_are_attached_and_lost_ones_rejected(tmp_path):
     root = market(tmp_path)
     captions(root, {"bounding_box_train/0001_c1s1_000000_00.jpg": ["one", "two"],
@@ -288,9 +246,8 @@ def test_two_folders_of_one_pid_are_refused(tmp_path):
     (root / "1/a.jpg").unlink()
     _made(root, ["01/b.jpg", "2/b.jpg", "3/b.jpg", "4/b.jpg"])
     assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == {0, 1, 2, 3, 4}
-    (root / "x").mkdir()  # names, not numbers: each is a pid of its own
-    _made(root, ["1/a.jpg"])
-    assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == set(range(1, 10))
+    _made(root, ["1/a.jpg", "x/a.jpg"])  # names, not numbers: each is a pid of its own
+    assert {entry.pid for entry in read_dataset("folder", root, 0).entries} == set(range(1, 11))
 
 
 def test_splits_may_write_a_pid_each_in_its_way(tmp_path):

@@ -46,7 +46,7 @@ def table(root, paths=lambda path: path, split=lambda pid, name: "train" if pid 
 def test_data_of_ones_own(tmp_path, capsys):
     (tmp_path / "table").mkdir()
     assert findings("csv", tmp_path / "table") == [(
-        f"'{tmp_path}/table' has no dataset.csv", "put one there or set prepare.root to the CSV file")]
+        f"'{tmp_path}/table' has no dataset.csv", "put one there or set prepare.table")]
     people(tmp_path / "people")
     assert main(["doctor", "folder", str(tmp_path / "people")]) == 0
     assert "the layout can be read; no count is known beforehand: make run" in capsys.readouterr().out
@@ -54,16 +54,16 @@ def test_data_of_ones_own(tmp_path, capsys):
 
 def test_a_table_that_prepare_takes_agrees(tmp_path):
     root = table(tmp_path / "data")
-    assert findings("csv", root) == findings("csv", root / "dataset.csv") == []
+    assert findings("csv", root) == []
     config = Prepare(root=str(root), card="csv", reader="csv", height=24, width=12, validation_share=0.5)
     assert prepare(config, tmp_path / "out", 1)["quarantined"] == 0
 
 
 @pytest.mark.parametrize(("way", "what", "mend"), [
     ("{root}/{path}", "32 of 32 images lie outside {root} (such as {root}/1/a_c1.jpg: absolute, or has '..'; a path "
-     "must stay inside the dataset's root)", "copy the images below the table and name them relative to its folder"),
+     "must stay inside the dataset's root)", "copy the images there and name them relative to it"),
     ("../data/{path}", "32 of 32 images lie outside {root} (such as ../data/1/a_c1.jpg: absolute, or has '..'; a path "
-     "must stay inside the dataset's root)", "copy the images below the table and name them relative to its folder"),
+     "must stay inside the dataset's root)", "copy the images there and name them relative to it"),
     ("gone/{path}", "32 of 32 images that the table names are not there (such as gone/1/a_c1.jpg: there is no such "
      "file)", "correct the paths, which are relative to {root}, or put the files there"),
     ("{back}", "32 of 32 images that the table names are not there (such as 1\\a_c1.jpg: there is no such file)",
@@ -72,7 +72,7 @@ def test_paths_of_a_table(tmp_path, way, what, mend):
     root = tmp_path / "data"
     table(root, lambda path: way.format(root=root, path=path, back=path.replace("/", "\\")))
     expected = [(what.format(root=root), mend.format(root=root))]
-    assert findings("csv", root) == findings("csv", root / "dataset.csv") == expected
+    assert findings("csv", root) == expected
     assert "files in" in (said := refusal(tmp_path, "csv", root)) and "are bad" in said
     assert main(["doctor", "csv", str(root)]) == 1
 

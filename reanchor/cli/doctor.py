@@ -28,6 +28,8 @@ def add(subparsers) -> None:
     parser.add_argument("root", nargs="?", type=Path, metavar="ROOT", help="its folder, as prepare.root would name it")
     parser.add_argument("--test-size", default="small", choices=("small", "medium", "large"),
                         help="VehicleID's test list (default: small)")
+    parser.add_argument("--table", default="dataset.csv", metavar="NAME",
+                        help="of dataset csv: the table's name in ROOT, as prepare.table (default: dataset.csv)")
     parser.set_defaults(run=run)
 
 
@@ -44,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
     if given.root is None:
         print(_details(card))
         return 0
-    return _examine(card, given.root, given.test_size)
+    return _examine(card, given.root, given.test_size, given.table)
 
 
 def _card(name: str) -> Card:
@@ -55,10 +57,10 @@ def _card(name: str) -> Card:
     raise ReanchorError(f"DATASET: got {name!r}; {hint}allowed: {', '.join(DATASETS)}")
 
 
-def _examine(card: Card, root: Path, test_size: str) -> int:
+def _examine(card: Card, root: Path, test_size: str, table: str) -> int:
     from reanchor.doctor import diagnose
 
-    diagnosis = diagnose(card, root, test_size)
+    diagnosis = diagnose(card, root, test_size, table)
     print(f"{card.title} in {root}")
     if diagnosis.found:
         print("  " + "; ".join(f"{split} {diagnosis.found[f'{split}_images']:,} images of "
@@ -71,7 +73,8 @@ def _examine(card: Card, root: Path, test_size: str) -> int:
         return FINDINGS
     known = "all known counts agree" if card.counts or card.totals else (
         "the layout can be read; no count is known beforehand")
-    print(f"{known}: make run SET=\"dataset={card.name} prepare.root={root}\"")
+    named = f" prepare.table={table}" if card.name == "csv" and table != "dataset.csv" else ""
+    print(f"{known}: make run SET=\"dataset={card.name} prepare.root={root}{named}\"")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 from reanchor.config.sections import GATING_DOMAINS, NOTHING_IMPORTED, Params
 from reanchor.config.text_checks import mgcc_rules, search_rules, tbps_rules
@@ -45,6 +46,10 @@ def _data(params: Params) -> Iterator[str]:
     prepare, occlude = params.prepare, params.occlude
     if not prepare.root.strip():
         yield f"prepare.root: got {prepare.root!r}; allowed: the dataset's folder"
+    table = PurePosixPath(prepare.table.strip())
+    if not table.name or table.is_absolute() or ".." in table.parts:
+        yield (f"prepare.table: got {prepare.table!r}; allowed: the name of a CSV file in prepare.root, such as "
+               "dataset.csv")
     if not params.render.enabled and prepare.root == STREETFOLK_ROOT:
         yield (f"prepare.root: got {prepare.root!r} while render.enabled is false, so nothing fills that "
                "folder; set render.enabled=true or name your own dataset's folder")

@@ -39,11 +39,24 @@ class Rejection:
     detail: str
 
 
+@dataclass(frozen=True)
+class Unread:
+    """What lies among a dataset's images and was not read (`reanchor.data.beside`).
+
+    `path` is a folder, or a folder's files of one kind as `0001/*.webp`; `files` counts these, 0 for a folder.
+    """
+
+    path: str
+    holds: str  # "2 .webp", "3 folders"; of files their count
+    files: int = 0
+
+
 @dataclass
 class Listing:
     """Everything found under `root`; `junk` holds the paths of images with pid -1.
 
-    `repeated` counts, by split, lines of a list that name an image of the same identity again.
+    `repeated` counts, by split, lines of a list that name an image of the same identity again. `unread` is
+    what was passed over, and `notes` are the reader's own words to the user.
     """
 
     name: str
@@ -52,6 +65,8 @@ class Listing:
     rejections: list[Rejection] = field(default_factory=list)
     junk: list[str] = field(default_factory=list)
     repeated: dict[str, int] = field(default_factory=dict)
+    unread: list[Unread] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def masks(self) -> Path | None:
@@ -65,6 +80,14 @@ def image_names(folder: Path) -> Iterator[str]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and not path.is_dir():
             yield path.name
+
+
+def require_folder(root: Path) -> None:
+    """Raise ReanchorError where `root`, which exists, is a file: nobody would watch the images beside it."""
+    if not root.is_dir():
+        mend = (f"set dataset=csv prepare.root={root.parent} prepare.table={root.name}" if root.suffix.lower() == ".csv"
+                else "unpack an archive first, or name the folder that holds the file")
+        raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected the dataset's folder; {mend}")
 
 
 def is_text(name: str) -> bool:

@@ -42,7 +42,8 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
     card = CARDS[config.card]
     require_usable_card(card, config.reader, config.acknowledge_withdrawn)
     listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed, config.test_size,
-                           junk=card.junk, distractors=card.distractors, test_records=config.test_records)
+                           junk=card.junk, distractors=card.distractors, test_records=config.test_records,
+                           table=config.table)
     has_masks = listing.masks is not None
     with atomic_directory(out) as folder:
         scratch_path = folder / "scratch.raw"

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from reanchor.config.sections import Prepare
+from reanchor.data.beside import unread_notes
 from reanchor.data.caption_statistics import caption_notes, describe_captions
 from reanchor.data.cards import Card
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection
@@ -30,7 +31,9 @@ def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], 
         "sentences": captions,
         "masks": has_masks,
         "image_sizes": _sizes(manifest),
-        "notes": _left_out(config) + _notes(manifest, unmatched, card) + caption_notes(manifest, captions),
+        "unread": {one.path: one.holds for one in listing.unread},
+        "notes": (listing.notes + unread_notes(listing.unread) + _left_out(config) + _notes(manifest, unmatched, card)
+                  + caption_notes(manifest, captions)),
     }
 
 

@@ -8,13 +8,14 @@ from reanchor.data.captions import check_captions
 from reanchor.data.cards import Card
 from reanchor.data.listing import Listing, Rejection, apply_pid_rules
 from reanchor.data.readers import READERS
+from reanchor.data.readers.csv_table import TABLE
 from reanchor.data.readers.veri776 import VIEW_LISTS
 from reanchor.data.statistics import files_found, variant_of
 from reanchor.doctor.counts import check_counts, check_swapped, check_totals, compared
 from reanchor.doctor.files import check_files
 from reanchor.doctor.finding import Finding, refused
 from reanchor.doctor.layout import check_layout, counts_agree, look_alikes, wrong_dataset
-from reanchor.doctor.own import check_own, no_training
+from reanchor.doctor.own import check_own, no_training, unread
 from reanchor.doctor.records import check_records, unnamed_images
 from reanchor.errors import ReanchorError
 
@@ -28,8 +29,8 @@ class Diagnosis:
     found: dict[str, int] = field(default_factory=dict)
 
 
-def diagnose(card: Card, root: Path, test_size: str = "small") -> Diagnosis:
-    """Hold the folder `root` against `card`; `test_size` chooses VehicleID's test list.
+def diagnose(card: Card, root: Path, test_size: str = "small", table: str = TABLE) -> Diagnosis:
+    """Hold the folder `root` against `card`; `test_size` chooses VehicleID's test list, `table` the reader csv's.
 
     Raises:
         ReanchorError: there is no such folder.
@@ -38,12 +39,14 @@ def diagnose(card: Card, root: Path, test_size: str = "small") -> Diagnosis:
     notes = _notes(card, root)
     if findings := check_layout(card, root, test_size):
         return Diagnosis(findings, notes)
+    more = {"vehicleid": {"test_size": test_size}, "csv": {"table": table}}.get(card.reader, {})
     try:
-        raw = READERS[card.reader](root, 0, **({"test_size": test_size} if card.reader == "vehicleid" else {}))
+        raw = READERS[card.reader](root, 0, **more)
     except ReanchorError as error:
         names = look_alikes(card, root)
         return Diagnosis([wrong_dataset(card, root, names) if names else refused(error)], notes)
     listing = check_captions(apply_pid_rules(raw, card.junk, card.distractors))
+    notes += listing.notes + unread(card, listing)
     notes += unnamed_images(root, listing) if card.records else []
     notes += no_training(card, listing) + compared(card, card.expected(variant_of(card, listing, test_size)))
     return Diagnosis(_examine(card, root, raw, listing, test_size), notes, files_found(listing))
@@ -64,8 +67,9 @@ def _examine(card: Card, root: Path, raw: Listing, listing: Listing, test_size: 
 def _require_folder(card: Card, root: Path) -> None:
     if not root.exists():
         raise ReanchorError(f"ROOT: got {str(root)!r}, which does not exist; allowed: the folder of {card.title}")
-    if not root.is_dir() and card.name != "csv":
-        raise ReanchorError(f"ROOT: got {str(root)!r}, which is a file; allowed: a folder; unpack an archive first")
+    if not root.is_dir():
+        mend = f"use {root.parent} --table {root.name}" if card.name == "csv" else "unpack an archive first"
+        raise ReanchorError(f"ROOT: got {str(root)!r}, which is a file; allowed: a folder; {mend}")
 
 
 def _notes(card: Card, root: Path) -> list[str]:

@@ -21,7 +21,7 @@ def check_files(card: Card, listing: Listing) -> list[Finding]:
 def _outside(card: Card, listing: Listing, found: list[tuple[str, str]]) -> list[Finding]:
     if not found:
         return []
-    mend = ("copy the images below the table and name them relative to its folder" if card.reader == "csv" else
+    mend = ("copy the images there and name them relative to it" if card.reader == "csv" else
             "copy the images there; prepare follows no link out of the dataset's folder")
     return [Finding(f"{len(found):,} of {len(listing.entries):,} images lie outside {listing.root} (such as "
                     f"{found[0][0]}: {found[0][1]})", mend)]

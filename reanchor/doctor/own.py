@@ -1,5 +1,6 @@
 """Data without an authors' split: whether `prepare` could use what is listed, and who is where."""
 
+from reanchor.data.beside import unread_notes
 from reanchor.data.captions import attach_captions
 from reanchor.data.cards import Card
 from reanchor.data.listing import DISTRACTOR_PID, Listing
@@ -21,6 +22,12 @@ def no_training(card: Card, listing: Listing) -> list[str]:
     if card.published or any(entry.split == "train" for entry in listing.entries):
         return []
     return ["it has no training images: judge models trained elsewhere (method=zero_shot trains nothing)"]
+
+
+def unread(card: Card, listing: Listing) -> list[str]:
+    """Notes on what lies among the images and is not read, but for identity folders, about which there is a finding."""
+    bare = bare_folders(listing.root) if card.reader == "folder" else {}
+    return unread_notes([one for one in listing.unread if one.path not in bare])
 
 
 def _unusable(listing: Listing) -> list[Finding]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from reanchor.data.beside import is_system
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.background import TOLERANCE, without_background
 
@@ -76,9 +77,11 @@ def cutout_files(folder: Path) -> list[tuple[str, str]]:
     """(path below `folder`, class) of every cut-out, sorted by path."""
     found = []
     for path in folder.iterdir():
-        if path.is_dir() and (kind := _letters(path.name)) and not path.name.startswith("."):
+        if is_system(path.name):
+            continue
+        if path.is_dir() and (kind := _letters(path.name)):
             found += [(f"{path.name}/{inner.name}", kind) for inner in path.iterdir()
-                      if inner.suffix.lower() in PICTURES and not inner.name.startswith(".")]
+                      if inner.suffix.lower() in PICTURES and not is_system(inner.name)]
         elif match := NAME.fullmatch(path.name):
             found.append((path.name, _letters(match["kind"])))
     return sorted(found)

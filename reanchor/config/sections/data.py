@@ -29,6 +29,7 @@ class Prepare:
         "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
         "folder", "csv"))
     root: str = "data/streetfolk"
+    table: str = "dataset.csv"  # of reader csv: the table's name in root
     card: str = field("none", choices=(  # the dataset's protocol and known counts
         "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
         "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",

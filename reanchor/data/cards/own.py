@@ -14,7 +14,7 @@ FOLDER = Card(
 
 CSV = Card(
     name="csv", title="a table of images", reader="csv",
-    layout="dataset.csv in prepare.root, or the file itself: path,pid,camid[,split,viewid,caption]",
+    layout="prepare.table (dataset.csv) in prepare.root: path,pid,camid[,split,viewid,caption]",
     source="", terms="yours", camera_rule="auto", junk=True, distractors=True, published=False)
 
 STREETFOLK = Card(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reanchor.data.captions import attach_captions, check_captions
-from reanchor.data.listing import Listing, apply_pid_rules
+from reanchor.data.listing import Listing, apply_pid_rules, require_folder
 from reanchor.data.readers import (
     csv_table,
     cuhk03_np,
@@ -50,12 +50,12 @@ READERS: dict[str, Callable[..., Listing]] = {
     "icfg_pedes": icfg_pedes.read,
     "rstpreid": rstpreid.read,
     "folder": folder.read,
-    "csv": csv_table.read,
+    "csv": csv_table.read,  # takes the table's name as well
 }
 
 
 def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *, junk: bool = True,
-                 distractors: bool = True, test_records: int = 0) -> Listing:
+                 distractors: bool = True, test_records: int = 0, table: str = csv_table.TABLE) -> Listing:
     """List the dataset under `root`, with junk set aside, captions attached and looked through.
 
     Args:
@@ -64,6 +64,7 @@ def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *
         test_size: small, medium or large; VehicleID alone has several test lists.
         junk, distractors: whether pid -1 and pid 0 have their meaning here (the dataset's card says so).
         test_records: above 0, test records after the first so many are left out (`RECORD_READERS`).
+        table: name of the table in `root`, which the reader csv reads.
 
     Raises:
         ReanchorError: when the path or the layout is not what the reader expects.
@@ -72,13 +73,19 @@ def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *
     if not root.exists():
         raise ReanchorError(f"prepare.root: {str(root)!r} does not exist; set prepare.root to the dataset's "
                             "folder (Streetfolk comes from the render stage)")
-    if not root.is_dir() and reader not in ("folder", "csv"):
-        raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected the dataset's folder; unpack an "
-                            "archive first")
+    require_folder(root)
+    if table != csv_table.TABLE and reader != "csv":
+        raise ReanchorError(f"prepare.table: got {table!r} with prepare.reader {reader!r}, which reads no table; "
+                            f"allowed: {csv_table.TABLE}, or dataset=csv")
     if test_records and reader not in RECORD_READERS:
         raise ReanchorError(f"prepare.test_records: got {test_records} with prepare.reader {reader!r}, which reads no "
                             f"records; allowed: 0, or a reader among {', '.join(RECORD_READERS)}")
     more = {"test_size": test_size} if reader == "vehicleid" else {}
+    more |= {"table": table} if reader == "csv" else {}
     more |= {"test_records": test_records} if reader in RECORD_READERS else {}
-    listing = READERS[reader](root, seed, **more)
+    try:
+        listing = READERS[reader](root, seed, **more)
+    except PermissionError as error:
+        raise ReanchorError(f"prepare.root: {str(error.filename)!r} cannot be read ({error.strerror}); allow it "
+                            "to this user, or move it out of prepare.root") from error
     return check_captions(attach_captions(apply_pid_rules(listing, junk, distractors)))

@@ -2,30 +2,34 @@
 
 - PID: where all folder names are whole numbers they are the pids (-1 junk, 0 distractors, as in
   Market-1501); otherwise the names, sorted, are numbered from 1, alike in all three splits.
-- Camera: a name that carries `_cN` or starts with `cN` was taken by camera N. Where no name
-  does, all images have camid 0 (unknown); then only `evaluate.camera_rule=none` fits.
+- Folders without an image, `masks`, hidden ones and those that systems make (`__MACOSX`, `@eaDir`: see
+  `reanchor.data.beside`) are nobody: they get no number, and do not decide whether names are numbers.
+- Camera: `_cN` in the name (`read_cameras`). Where names do not agree on it, all images have
+  camid 0 (unknown); then only `evaluate.camera_rule=none` fits.
 - Without splits half of the identities train and the others test (`split_by_identity`).
 """
 
 import re
-from collections import Counter
 from pathlib import Path
 
+from reanchor.data.beside import contents, sub_folders, unread_above, unread_among
 from reanchor.data.listing import (
     DISTRACTOR_PID,
     IMAGE_SUFFIXES,
     Entry,
     Listing,
     Rejection,
+    Unread,
     image_names,
     is_text,
     printable,
     split_by_identity,
 )
+from reanchor.data.readers.cameras import FORM, read_cameras
 from reanchor.errors import ReanchorError
 
 SPLIT_FOLDERS = ("train", "query", "gallery")
-CAMERA = re.compile(r"(?:^|_)c(\d{1,9})(?!\d)", re.ASCII)
+MASKS = "masks"
 NUMBER = re.compile(r"-?\d{1,18}", re.ASCII)
 CAMERA_FOLDER = re.compile(r"c(am(era)?)?[ _-]?\d+", re.ASCII | re.IGNORECASE)
 FEWEST = 4  # identities that `split_by_identity` can divide
@@ -39,21 +43,12 @@ def read(root: Path, seed: int) -> Listing:
     """
     _require_layout(root)
     has_splits = (root / "train").is_dir()
-    found = [(split, folder) for split in (SPLIT_FOLDERS if has_splits else ("",))
-             for folder in _identity_folders(root, split)]
-    pids = _number({folder.name for _, folder in found})
-    paths = [(split, folder, name) for split, folder in found for name in image_names(folder)]
-    _require_one_folder_each(root, list(dict.fromkeys((split, folder) for split, folder, _ in paths)), pids)
-    some_camera = any(CAMERA.search(name) for _, _, name in paths)
-    listing = Listing(root.resolve().name, root, [])
-    for split, folder, name in paths:
-        path = (folder / name).relative_to(root).as_posix()
-        camera = CAMERA.search(name)
-        if not is_text(path) or (some_camera and camera is None):
-            listing.rejections.append(Rejection(printable(path), "bad_name",
-                                                "not UTF-8, or without the _cN that other names carry"))
-        else:
-            listing.entries.append(Entry(path, pids[folder.name], int(camera[1]) if camera else 0, split))
+    found = [(split, folder, name) for split in _splits(root) for folder in _identity_folders(root, split)
+             for name in image_names(folder)]
+    pids, notes = _number({folder.name for _, folder, _ in found})
+    _require_one_folder_each(root, list(dict.fromkeys((split, folder) for split, folder, _ in found)), pids)
+    listing = Listing(root.resolve().name, root, [], notes=notes, unread=_unread(root, {path for _, path, _ in found}))
+    _add(listing, found, pids)
     if not has_splits:
         _require_people(root, listing)
         listing.entries = split_by_identity(listing.entries, seed)
@@ -61,22 +56,47 @@ def read(root: Path, seed: int) -> Listing:
     return listing
 
 
+def _add(listing: Listing, found: list[tuple[str, Path, str]], pids: dict[str, int]) -> None:
+    """Entries of (split, folder, name), or rejections where a name is of no use."""
+    usable = []
+    for split, folder, name in found:
+        path = (folder / name).relative_to(listing.root).as_posix()
+        if is_text(path):
+            usable.append((split, folder, path))
+        else:
+            listing.rejections.append(Rejection(printable(path), "bad_name", "not UTF-8"))
+    camids, notes = read_cameras([path for _, _, path in usable])
+    listing.notes += notes
+    for (split, folder, path), camid in zip(usable, camids, strict=True):
+        if camid is None:
+            listing.rejections.append(Rejection(path, "bad_name", f"without the {FORM} that other names carry"))
+        else:
+            listing.entries.append(Entry(path, pids[folder.name], camid, split))
+
+
+def _splits(root: Path) -> tuple[str, ...]:
+    return SPLIT_FOLDERS if (root / "train").is_dir() else ("",)
+
+
 def _identity_folders(root: Path, split: str) -> list[Path]:
-    folders = [path for path in sorted((root / split).iterdir()) if path.is_dir()]
-    return [path for path in folders if not path.name.startswith(".") and (split or path.name != "masks")]
+    return [path for path in sub_folders(root / split) if path.name != MASKS]
 
 
 def bare_folders(root: Path) -> dict[str, str]:
     """Identity folders without an image file, relative to `root`, and what each holds instead."""
-    splits = SPLIT_FOLDERS if (root / "train").is_dir() else ("",)
-    return {folder.relative_to(root).as_posix(): _contents(folder) for split in splits
+    return {folder.relative_to(root).as_posix(): contents(folder) for split in _splits(root)
             for folder in _identity_folders(root, split) if not any(image_names(folder))}
 
 
-def _contents(folder: Path) -> str:
-    paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    kinds = Counter("folders" if path.is_dir() else path.suffix.lower() or "files without suffix" for path in paths)
-    return printable(", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))) or "nothing"
+def _unread(root: Path, identities: set[Path]) -> list[Unread]:
+    """Whatever lies beside the folders of identities and their images."""
+    splits = {root / split for split in _splits(root)} - {root}
+    found = unread_above(root, root, splits | identities | {root / MASKS})
+    for split in sorted(splits):
+        found += unread_above(root, split, identities)
+    for folder in sorted(identities):
+        found += unread_among(root, folder)
+    return found
 
 
 def _require_one_folder_each(root: Path, folders: list[tuple[str, Path]], pids: dict[str, int]) -> None:
@@ -120,25 +140,29 @@ def _other_files(root: Path) -> str:
         return (f"holds {len(loose):,} images itself (such as {printable(loose[0])}), expected a folder per identity; "
                 "make one for each and move the images there, or list them in dataset.csv with prepare.reader=csv")
     if bare := bare_folders(root):
-        name, contents = next(iter(bare.items()))
+        name, holds = next(iter(bare.items()))
         return (f"has {len(bare):,} identity folders without an image that can be read (such as {printable(name)}, "
-                f"which holds {contents}); allowed are {', '.join(IMAGE_SUFFIXES)}; convert the files or correct "
+                f"which holds {holds}); allowed are {', '.join(IMAGE_SUFFIXES)}; convert the files or correct "
                 "prepare.root")
     if not _identity_folders(root, ""):
-        return (f"holds no identity folders and no images (it holds {_contents(root)}); set prepare.root to the "
+        return (f"holds no identity folders and no images (it holds {contents(root)}); set prepare.root to the "
                 "folder that holds one folder per identity")
     return ""
 
 
-def _number(names: set[str]) -> dict[str, int]:
-    if all(NUMBER.fullmatch(name) for name in names):
-        return {name: int(name) for name in names}
-    return {name: number for number, name in enumerate(sorted(names), start=1)}
+def _number(names: set[str]) -> tuple[dict[str, int], list[str]]:
+    """The pid of each name, and a note where names that mean junk or distractors are taken for people."""
+    numbers = {name: int(name) for name in names if NUMBER.fullmatch(name)}
+    if len(numbers) == len(names):
+        return numbers, []
+    special = sorted(name for name, number in numbers.items() if number <= DISTRACTOR_PID)
+    other = min(names - numbers.keys())
+    notes = [f"folders {', '.join(special)} are people here, not junk or distractors: pids are numbers only where all "
+             f"names are, and {printable(other)!r} is none; rename it, or move it out of prepare.root"]
+    return {name: number for number, name in enumerate(sorted(names), start=1)}, notes if special else []
 
 
 def _require_layout(root: Path) -> None:
-    if not root.is_dir():
-        raise ReanchorError(f"prepare.root: {str(root)!r} is a file, expected a folder of identity folders")
     if (root / "bounding_box_train").is_dir():
         raise ReanchorError(f"prepare.root: {str(root)!r} is in Market-1501's layout; "
                             "set prepare.reader=market1501")
@@ -154,7 +178,7 @@ def _require_images(root: Path, listing: Listing, has_splits: bool) -> None:
     layout = "train/PID, query/PID and gallery/PID" if has_splits else "PID"
     empty = [split for split in SPLIT_FOLDERS if all(entry.split != split for entry in listing.entries)]
     if empty:
-        bare = [(name, contents) for name, contents in bare_folders(root).items() if name.split("/")[0] in empty]
+        bare = [(name, holds) for name, holds in bare_folders(root).items() if name.split("/")[0] in empty]
         instead = f" ({printable(bare[0][0])} holds {bare[0][1]})" if bare else ""
         raise ReanchorError(f"prepare.root: {str(root)!r} gives no images for {' and '.join(empty)}{instead}; "
                             f"expected image files directly in {layout} folders")

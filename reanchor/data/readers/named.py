@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from reanchor.data.beside import sub_folders, unread_among
 from reanchor.data.listing import Entry, Listing, Rejection, image_names, printable
 from reanchor.errors import ReanchorError
 
@@ -34,6 +35,7 @@ def read_named(root: Path, layout: NamedLayout) -> Listing:
         entries, rejections = _read_folder(root, split, folder, layout)
         listing.entries += entries
         listing.rejections += rejections
+        listing.unread += unread_among(root, root / folder)
     return listing
 
 
@@ -80,5 +82,6 @@ def find_root(root: Path, folders: list[str], files: Sequence[str] = ()) -> Path
     if not root.is_dir():
         return None
     above = root.resolve().parents
-    candidates = [*sorted(root.glob("*")), *sorted(root.glob("*/*")), *above[:2]]
+    children = sub_folders(root)
+    candidates = [*children, *(inner for folder in children for inner in sub_folders(folder)), *above[:2]]
     return next((folder for folder in candidates if complete(folder)), None)

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from reanchor.data.listing import Entry, Listing, Rejection, image_names, printable
+from reanchor.data.beside import sub_folders, unread_above, unread_among
+from reanchor.data.listing import Entry, Listing, Rejection, Unread, image_names, printable
 from reanchor.errors import ReanchorError
 
 QUERY_CAMERA, GALLERY_CAMERA = 1, 2
@@ -38,6 +39,8 @@ def read_sides(root: Path, title: str, sides: list[Side], nested: bool) -> Listi
         raise ReanchorError(f"prepare.root: {str(root)!r} has no folder {' and no '.join(missing)}; {title}'s layout "
                             f"needs {', '.join(side.folder for side in sides)}; correct prepare.root")
     listing = Listing(root.resolve().name, root, [])
+    for side in sides:
+        listing.unread += _unread(root, root / side.folder, nested)
     found = [(side, path, NAME.fullmatch(Path(path).name)) for side in sides
              for path in _paths(root, side.folder, nested)]
     shift = int(any(match and int(match[1]) == 0 for _, _, match in found))
@@ -55,9 +58,15 @@ def _paths(root: Path, folder: str, nested: bool) -> Iterator[str]:
     if not nested:
         yield from (f"{folder}/{name}" for name in image_names(root / folder))
         return
-    for person in sorted((root / folder).iterdir()):
-        if person.is_dir() and not person.name.startswith("."):
-            yield from (f"{folder}/{person.name}/{name}" for name in image_names(person))
+    for person in sub_folders(root / folder):
+        yield from (f"{folder}/{person.name}/{name}" for name in image_names(person))
+
+
+def _unread(root: Path, folder: Path, nested: bool) -> list[Unread]:
+    if not nested:
+        return unread_among(root, folder)
+    people = [path for path in sub_folders(folder) if any(image_names(path))]
+    return unread_above(root, folder, people) + [one for path in people for one in unread_among(root, path)]
 
 
 def _require_images(root: Path, listing: Listing, sides: list[Side], nested: bool) -> None:

@@ -7,6 +7,7 @@ Market-1501's folders is read as such, with its splits.
 import re
 from pathlib import Path
 
+from reanchor.data.beside import unread_among
 from reanchor.data.listing import Entry, Listing, Rejection, image_names, printable, split_by_identity
 from reanchor.data.readers import market1501
 from reanchor.errors import ReanchorError
@@ -24,7 +25,7 @@ def read(root: Path, seed: int) -> Listing:
     if (root / "bounding_box_train").is_dir():
         return market1501.read(root, seed)
     inside = f"{FOLDER}/" if (root / FOLDER).is_dir() else ""
-    listing = Listing(root.resolve().name, root, [])
+    listing = Listing(root.resolve().name, root, [], unread=unread_among(root, root / inside))
     for name in image_names(root / inside):
         if match := NAME.fullmatch(name):
             listing.entries.append(Entry(inside + name, int(match[1]), int(match[2]), ""))
