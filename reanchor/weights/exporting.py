@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec, read_model_json
@@ -11,6 +11,7 @@ from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import read_reid
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
+from reanchor.weight_files import read_safetensors
 from reanchor.weights.folder import verified
 from reanchor.weights.naming import PROMPT_NAMES, SIDE, SIDE_ALL, authors_name
 
@@ -66,7 +67,7 @@ def authors_state(model: ReidModel, folder: Path) -> dict[str, Tensor]:
         state |= {SIDE_ALL: table.unsqueeze(1)} if every else {SIDE: table}
     prompts = folder / "prompts.safetensors"
     if prompts.is_file():
-        kept = load_file(prompts)
+        kept = read_safetensors(prompts)
         state |= {theirs: kept[ours] for ours, theirs in PROMPT_NAMES.items() if ours in kept}
     return state
 

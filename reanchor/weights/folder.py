@@ -56,7 +56,7 @@ def verified(folder: Path, kinds: tuple[str, ...] = KINDS, read: Callable[[Path]
         if values["kind"] not in kinds:
             raise ReanchorError(f"{folder}/model.json: got kind {values['kind']!r}; {remedy}")
         return values, read(folder)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, SafetensorError) as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
         raise ReanchorError(f"{folder}: not a whole model ({reason}); {remedy}") from error
 
