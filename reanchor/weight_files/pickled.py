@@ -13,7 +13,7 @@ import torch
 from reanchor.weight_files.records import Global, Module, Storage, Unread, View
 
 MOST_BYTES = 32 * 2**20  # of a pickle; a checkpoint of 10,000 tensors takes 2 MB
-MOST_STEPS = 2_000_000  # about 40 to a tensor
+MOST_STEPS = 1_000_000  # about 40 to a tensor
 CODE = "it holds code or objects beside tensors, or is damaged; nothing of it was run"
 SCRIPT = "__torch__."  # how TorchScript names its own classes
 
@@ -119,7 +119,7 @@ class _Machine:
         name = name.replace(" ", ".", 1).replace("__builtin__.", "builtins.", 1)
         if name not in UNREAD and name not in STORAGES and name not in _CALLS and not name.startswith(SCRIPT) \
                 and _dtype(name) is None:
-            raise ValueError(CODE)
+            raise ValueError(f"{CODE}: {name[:60]}")
         self.stack.append(Global(name))
 
     def new(self, _: None) -> None:
