@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from benchmarks.faults.hostile_weights import DOORSTEP, dictionary_pickle, make, tensor_pickle, write_archive
 from reanchor.errors import ReanchorError
-from reanchor.weight_files import archive, pickled, read, read_metadata, read_state, script
+from reanchor.weight_files import archive, names, pickled, read, read_metadata, read_state, script
 
 CODE = "it holds code or objects beside tensors, or is damaged; nothing of it was run"
 REASONS = {
@@ -39,6 +39,7 @@ REASONS = {
     "safetensors_claimed_shape.safetensors": "invalid shape, data type, or offset for tensor",
 }
 BOUND = 64 * 2**20
+KIND, KEY, PLACE, TYPE = b"X\7\0\0\0storage", b"X\1\0\0\x000", b"X\3\0\0\0cpu", b"ctorch\nFloatStorage\n"
 
 
 def refused(path, reason: str) -> str:
@@ -87,12 +88,84 @@ def test_other_instructions_and_names_are_refused(tmp_path, content):
     refused(write_archive(tmp_path / "x.pt", content, {}), re.escape(CODE))
 
 
+def storage(*parts: bytes) -> bytes:
+    return b"\x80\x02}(X\1\0\0\0w(" + b"".join(parts) + b"tQu."
+
+
+@pytest.mark.parametrize("content", [
+    storage(KIND), storage(KIND, TYPE, KEY, PLACE, b"K\1N", b"N"), storage(KEY, TYPE, KEY, PLACE, b"K\1"),
+    storage(KIND, KIND, KEY, PLACE, b"K\1"), storage(KIND, TYPE, b"K\1", PLACE, b"K\1"),
+    storage(KIND, TYPE, KEY, PLACE, b"J\xff\xff\xff\xff"), storage(KIND, TYPE, KEY, PLACE, KEY),
+    storage(KIND, TYPE, KEY, PLACE, b"K\1", b"(X\1\0\0\0vK\0K\1t"),
+])
+def test_storages_of_another_form_are_refused(tmp_path, content):
+    refused(write_archive(tmp_path / "x.pt", content, {"0": bytes(4)}), re.escape(CODE))
+
+
+@pytest.mark.parametrize("asked", [
+    b"](" + b"K\1K\2\x86" * 1000 + b"e\x85q\0](" + b"ccollections\nOrderedDict\nh\0R" * 50 + b"e",
+    b"(" + b"K\1" * 1000 + b"tq\0](" + b"ctorch._utils\n_rebuild_parameter\nh\0R" * 50 + b"e",
+])
+def test_repeated_use_of_one_long_value_counts_as_often_as_it_is_walked(asked, monkeypatch):
+    monkeypatch.setattr(pickled, "MOST_STEPS", 40_000)
+    with pytest.raises(ValueError, match="its pickle has more than 40000 instructions"):
+        pickled.interpret(io.BytesIO(b"\x80\x02" + asked + b"."))
+
+
+@pytest.mark.parametrize("tensor", [torch.ones(2, dtype=torch.complex64).conj().imag, torch.eye(2).to_sparse()])
+def test_tensors_whose_storage_is_not_their_numbers_are_refused(tmp_path, tensor):
+    torch.save({"w": tensor}, tmp_path / "x.pt")
+    refused(tmp_path / "x.pt", "it holds more than plain tensors: w")
+
+
+def module(*attributes: bytes) -> bytes:
+    return b"c__torch__\nM\n)\x81}(" + b"".join(attributes) + b"ub"
+
+
+def test_modules_lie_to_a_bounded_depth_under_names_of_bounded_length(tmp_path):
+    name = b"X\1\0\0\0m"
+    for depth, reads in ((64, True), (65, False)):
+        content = module(name, tensor_pickle(1, (1,), (1,)))
+        for _ in range(depth):
+            content = module(name, content)
+        path = write_archive(tmp_path / "x.pt", b"\x80\x02" + content + b".", {"0": bytes(4)})
+        if reads:
+            assert list(read_state(path, "x", "y")) == [".".join("m" * 65)]
+        else:
+            refused(path, "its modules contain each other, or are too many")
+    for strange in (module(b"K\1", b"K\2"), module(b"X\x2d\1\0\0" + b"a" * 301, b"K\2")):
+        refused(write_archive(tmp_path / "x.pt", b"\x80\x02" + strange + b".", {}), "its modules bear names")
+
+
+def test_names_are_counted(tmp_path, monkeypatch):
+    torch.save(dict.fromkeys("abc", torch.ones(1)), tmp_path / "x.pt")
+    monkeypatch.setattr(names, "MOST_NAMES", 3)
+    assert len(read_state(tmp_path / "x.pt", "x", "y")) == 3
+    monkeypatch.setattr(names, "MOST_NAMES", 2)
+    refused(tmp_path / "x.pt", "it names 3 tensors; at most 2 are read")
+
+
+def test_a_pickle_is_measured_before_it_is_read(tmp_path, monkeypatch):
+    torch.save({"w": torch.ones(1)}, tmp_path / "x.pt")
+    monkeypatch.setattr(archive, "MOST_BYTES", 100)
+    refused(tmp_path / "x.pt", r"its part 'x/data.pkl' has \d+ bytes; at most 100 are read")
+
+
+def test_a_byte_order_that_there_is_not_is_refused(tmp_path):
+    path = write_archive(tmp_path / "x.pt", dictionary_pickle({}), {})
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("archive/byteorder", "middle")
+    refused(path, "its byte order is neither little nor big")
+
+
 def from_type(arguments: bytes) -> bytes:
     return b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n" + arguments + b"R."
 
 
 @pytest.mark.parametrize("content", [
     from_type(b"(ctorch._tensor\n_rebuild_from_type_v2\nctorch\nTensor\n)Nt"),
+    from_type(b"(ctorch._tensor\n_rebuild_from_type_v2\nctorch\nTensor\n("
+              b"ctorch._utils\n_rebuild_parameter\nctorch\nTensor\nK\1\x85NtNt"),
     from_type(b"(ctorch._utils\n_rebuild_parameter\nctorch\nTensor\n]Nt"), from_type(b"]"),
     b"\x80\x02ctorch\nSize\n]\x85R.",
 ])
@@ -136,8 +209,8 @@ def test_a_tensor_lies_inside_its_storage(tmp_path, claims, reason):
 def test_numbers_may_be_shared_by_four_names_but_not_by_five(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "FREE_BYTES", 0)
     block = torch.ones(8, dtype=torch.float16)
-    for names, reason in (("abcd", None), ("abcde", "repeat the 16 bytes that it holds into 80")):
-        torch.save(dict.fromkeys(names, block), tmp_path / "x.pt")
+    for shared, reason in (("abcd", None), ("abcde", "repeat the 16 bytes that it holds into 80")):
+        torch.save(dict.fromkeys(shared, block), tmp_path / "x.pt")
         if reason:
             refused(tmp_path / "x.pt", reason)
         else:
@@ -145,13 +218,13 @@ def test_numbers_may_be_shared_by_four_names_but_not_by_five(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize(("name", "reads"), [("a" * 300, True), ("a" * 301, False), ("a\nb", False),
+@pytest.mark.parametrize(("called", "reads"), [("a" * 300, True), ("a" * 301, False), ("a\nb", False),
                                              ("\x1b[2J", False)])
-def test_names_are_short_and_printable(tmp_path, suffix, name, reads):
+def test_names_are_short_and_printable(tmp_path, suffix, called, reads):
     path = tmp_path / f"x{suffix}"
-    (save_file if suffix == ".safetensors" else torch.save)({name: torch.ones(1)}, path)
+    (save_file if suffix == ".safetensors" else torch.save)({called: torch.ones(1)}, path)
     if reads:
-        assert list(read_state(path, "x", "y")) == [name]
+        assert list(read_state(path, "x", "y")) == [called]
     else:
         refused(path, "it holds a tensor of .* letters' name")
 
