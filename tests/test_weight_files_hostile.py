@@ -247,6 +247,17 @@ def test_a_part_that_is_there_twice_is_refused(tmp_path):
     refused(tmp_path / "x.pt", "names nothing, one part twice, or more than the file holds")
 
 
+@pytest.mark.parametrize(("claimed", "taken", "reason"), [
+    (2**40, 64, "its part 'x/data/0' is compressed"), (2**40, 2**40, "more than the file holds"),
+])
+def test_a_part_of_more_bytes_than_it_takes_is_refused(tmp_path, claimed, taken, reason):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
+        file.writestr("x/data.pkl", dictionary_pickle({"w": tensor_pickle(claimed // 4, (claimed // 4,), (1,))}))
+        file.writestr("x/data/0", bytes(64))
+        file.filelist[-1].file_size, file.filelist[-1].compress_size = claimed, taken
+    refused(tmp_path / "x.pt", reason)
+
+
 def test_an_archive_without_torch_s_parts_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
         file.writestr("x/model.json", "{}")

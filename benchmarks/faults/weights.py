@@ -22,7 +22,7 @@ def _limited(folder: Path, module: str, *arguments: str) -> Ended:
 
 def _backbone(folder: Path, source: str, path: Path) -> Ended:
     """The stage with `backbone.path=path`; the composition is no part of the measurement."""
-    python(folder, "-m", "stages.compose", "profile=smoke", f"backbone={source}", f"backbone.path={path}")
+    python(folder, "-m", "stages.compose", "profile=smoke", f"backbone.source={source}", f"backbone.path={path}")
     return _limited(folder, "stages.backbone")
 
 

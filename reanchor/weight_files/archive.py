@@ -53,7 +53,7 @@ class Archive:
         entry = self._entries.get(f"{self._name}/{name}")
         if entry is None:
             raise ValueError(f"its part {name[:80]!r} is missing")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
             raise ValueError(f"its part {entry.filename[:80]!r} is compressed, which torch never does with tensors")
         return entry
 

@@ -184,8 +184,9 @@ def _view(_: _Machine, storage: object, offset: int, size: tuple, stride: tuple,
 
 def _typed_view(_: _Machine, storage: object, offset: int, size: tuple, stride: tuple, grad: object, hooks: object,
                 dtype: Global, *more: object) -> View | Unread:
+    """Of the types that have no storage of their own name."""
     found = _dtype(dtype.name)
-    if not isinstance(storage, Storage) or found is None or (more and more[0]):
+    if not isinstance(storage, Storage) or found is None:
         return Unread("a tensor of another kind")
     return View(storage, found, offset, _tuple(size), _tuple(stride))
 
