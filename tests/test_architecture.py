@@ -116,10 +116,50 @@ def test_the_flows_import_no_machine_learning():
         assert not names & {"torch", "torchvision", "open_clip", "timm", "numpy"}, file.name
 
 
-def test_model_files_are_never_unpickled():
-    for file in [*sorted((ROOT / "reanchor").rglob("*.py")), *sorted((ROOT / "stages").glob("*.py"))]:
-        for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
-            name = ast.unparse(call.func)
-            assert name not in ("pickle.load", "pickle.loads"), file
-            if name == "torch.load":
-                assert "weights_only=True" in [ast.unparse(word) for word in call.keywords], file
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "torch.jit",
+              "torch.package", "torch.hub"}  # modules that run what a file says
+CODE = [*sorted((ROOT / "reanchor").rglob("*.py")), *sorted((ROOT / "stages").rglob("*.py")),
+        *sorted((ROOT / "pipelines").rglob("*.py"))]
+
+
+def _unpickles(source: str) -> list[str]:
+    """Places of a source text that could run what a file holds."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names if each.name in UNPICKLERS]
+        elif isinstance(node, ast.ImportFrom):
+            names = {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+            found += [str(name) for name in names & {*UNPICKLERS, "torch.load"}]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node) in UNPICKLERS | {"pickle.load", "pickle.loads"}:
+            found.append(ast.unparse(node))
+        elif isinstance(node, ast.Call):
+            words = [ast.unparse(word) for word in node.keywords]
+            careless = ast.unparse(node.func) == "torch.load" and "weights_only=True" not in words
+            found += [ast.unparse(node)] if careless else [word for word in words if word == "allow_pickle=True"]
+    return found
+
+
+@pytest.mark.parametrize("file", CODE, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_model_files_are_never_unpickled(file):
+    assert not _unpickles(file.read_text())
+
+
+@pytest.mark.parametrize("line", [
+    "import pickle", "from pickle import load", "import torch.jit", "from torch import jit", "from torch import load",
+    "torch.jit.load(path)", "torch.load(path)", "torch.load(path, weights_only=False)", "torch.hub.load(path)",
+    "np.load(path, allow_pickle=True)", "import joblib", "torch.package.PackageImporter(path)",
+])
+def test_each_way_of_unpickling_is_seen(line):
+    assert _unpickles(line)
+    assert not _unpickles("torch.load(path, weights_only=True); np.load(path); import pickletools")
+
+
+def test_weight_files_are_read_in_one_place():
+    """Elsewhere a reader would lack the bounds of `reanchor.weight_files`."""
+    inside = ROOT / "reanchor/weight_files"
+    for file in CODE:
+        if inside not in file.parents:
+            names = {each.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom)
+                     for each in node.names if (node.module or "").startswith("safetensors")}
+            assert not names & {"load_file", "load", "safe_open"}, file

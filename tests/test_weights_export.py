@@ -140,6 +140,22 @@ def test_models_without_such_names_and_wrong_targets_are_refused(tmp_path):
     assert not list(tmp_path.glob("*x.*"))
 
 
+def test_damaged_files_beside_the_model_are_one_line(tmp_path):
+    _, folder, _ = fine_tuned(tmp_path / "model", tiny_clip())
+    (tmp_path / "clip").mkdir()
+    tiny_clip().save(tmp_path / "clip")
+    (tmp_path / "clip/weights.safetensors").write_bytes(b"1234")
+    (folder / "prompts.safetensors").write_bytes(b"1234")
+    with pytest.raises(ReanchorError, match=r"clip: not a whole model .SafetensorError its header claims"):
+        export_model(folder, "open-clip", tmp_path / "x.pt", tmp_path / "clip")
+    with pytest.raises(ReanchorError, match=r"prompts.safetensors is no readable checkpoint .its header claims"):
+        export_model(folder, "clip-reid", tmp_path / "x.pth")
+    (tmp_path / "clip/model.json").write_text("{")
+    with pytest.raises(ReanchorError, match=r"clip: not a whole model .JSONDecodeError"):
+        export_model(folder, "open-clip", tmp_path / "x.pt", tmp_path / "clip")
+    assert not list(tmp_path.glob("*x.*"))
+
+
 def test_commands_print_a_table_or_one_line(tmp_path, capsys):
     file = write(golden_checkpoint(), tmp_path / "theirs.pth")
     size = ["--height", "64", "--width", "32"]

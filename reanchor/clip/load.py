@@ -2,33 +2,23 @@
 
 import difflib
 import json
-import pickle
 import re
-import zipfile
 from pathlib import Path
 
 import open_clip
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from torch import Tensor
 
-from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec, fit_weights, spec_from
+from reanchor.clip.fit import fitted
+from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec, spec_from
+from reanchor.clip.plain import departures
 from reanchor.config.sections import Backbone
 from reanchor.errors import ReanchorError
+from reanchor.weight_files import first_line, read_metadata, read_state
 
 # Three scalars that only OpenAI's own files carry; such models use QuickGELU.
 OPENAI_SCALARS = ("input_resolution", "context_length", "vocab_size")
-# What the encoders here compute; open_clip's default where a configuration is silent. Other values of these change
-# the result without changing any tensor's name.
-PLAIN = {
-    "": {"custom_text": False, "multimodal_cfg": None},
-    "vision_cfg": {"timm_model_name": None, "attentional_pool": False, "pool_type": "tok", "no_ln_pre": False,
-                   "final_ln_after_pool": False},
-    "text_cfg": {"hf_model_name": None, "hf_tokenizer_name": None, "tokenizer_mode": None, "vocab_size": 49408,
-                 "no_causal_mask": False, "embed_cls": False, "pool_type": "argmax", "final_ln_after_pool": False,
-                 "proj_bias": False, "proj_type": "linear"},
-}
+SHIPPED_FILES = ".safetensors files of this project's pre-training"
 CLIP_FILES = "OpenAI .pt, open_clip .bin and .safetensors that hold tensors only"
 
 
@@ -47,7 +37,7 @@ def open_clip_model(config: Backbone, image_size: tuple[int, int]) -> Clip:
         network = open_clip.create_model(config.model, pretrained=config.tag)
     except (OSError, RuntimeError, ValueError) as error:  # no network, no cache, no such file
         raise ReanchorError(
-            f"backbone.tag: weights {config.model}/{config.tag} could not be fetched ({_first_line(error)}); "
+            f"backbone.tag: weights {config.model}/{config.tag} could not be fetched ({first_line(error)}); "
             "connect to the internet, or set backbone=file and backbone.path to a local copy"
         ) from error
     return _clip(network, architecture, image_size, config, f"open_clip {config.model} {config.tag}")
@@ -60,35 +50,48 @@ def local_file(config: Backbone, image_size: tuple[int, int]) -> Clip:
         ReanchorError: when the file is absent, unreadable, or does not fit its architecture.
     """
     path = Path(config.path)
-    state = read_state(path)
+    state = read_state(path, "backbone.path", CLIP_FILES)
     openai = any(key in state for key in OPENAI_SCALARS)
     state = {key: value.float() for key, value in state.items() if key not in OPENAI_SCALARS}
-    architecture = openai_architecture(state) if openai else architecture_of(config.model)
+    architecture = _told_sizes(state, path) if openai else architecture_of(config.model)
     spec = _spec(config, architecture, image_size, path.name)
-    network = spec.network()
     if not openai and "logit_scale" not in state:
         raise ReanchorError(f"{path}: not a CLIP: it has no 'logit_scale'; give an open_clip or OpenAI checkpoint")
-    fit_weights(network, state, str(path))
-    return Clip(spec, network.eval())
+    return Clip(spec, fitted(spec.network, state, str(path), claimed=openai).eval())
+
+
+def _told_sizes(state: dict[str, Tensor], path: Path) -> dict:
+    try:
+        return openai_architecture(state)
+    except (LookupError, ArithmeticError, ValueError) as error:
+        raise ReanchorError(f"{path}: not a CLIP: tensors that tell its sizes are missing or have other dimensions "
+                            f"({first_line(error)}); give an open_clip or OpenAI checkpoint") from error
 
 
 def shipped(config: Backbone, image_size: tuple[int, int]) -> Clip:
-    """The small CLIP this project pre-trained; its spec travels in the file's metadata."""
+    """The small CLIP this project pre-trained; its spec travels in the file's metadata.
+
+    Raises:
+        ReanchorError: when the file is absent, unreadable or not of this project's making, or does not fit its spec.
+    """
     path = Path(config.path)
-    state = read_state(path)
-    with safe_open(path, framework="pt") as stream:
-        metadata = stream.metadata() or {}
-    if "spec" not in metadata:
-        raise ReanchorError(
-            f"{path}: carries no specification, so it was not made by this project's pre-training; "
-            "use backbone=file for other weights"
-        )
-    values = {key: json.loads(text) for key, text in metadata.items()}
-    spec = spec_from(values["spec"])
+    state = read_state(path, "backbone.path", SHIPPED_FILES)
+    spec, recipe, figures = _described(path)
     spec.image_size, spec.stride = image_size, config.stride
-    network = spec.network()
-    fit_weights(network, {key: value.float() for key, value in state.items()}, str(path))
-    return Clip(spec, network.eval(), values["recipe"], values["figures"])
+    network = fitted(spec.network, {key: value.float() for key, value in state.items()}, str(path))
+    return Clip(spec, network.eval(), recipe, figures)
+
+
+def _described(path: Path) -> tuple[ClipSpec, dict, dict]:
+    """Specification, recipe and figures in a shipped file's header."""
+    try:
+        values = {key: json.loads(text) for key, text in read_metadata(path).items()}
+        return spec_from(values["spec"]), values["recipe"], values["figures"]
+    except (SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ReanchorError(
+            f"{path}: carries no specification ({first_line(error)}), so it was not made by this project's "
+            "pre-training; use backbone=file for other weights"
+        ) from error
 
 
 def _clip(network: open_clip.model.CLIP, architecture: dict, size: tuple[int, int], config: Backbone,
@@ -120,12 +123,6 @@ def architecture_of(model: str) -> dict:
         raise ReanchorError(f"backbone.model: {model} is no plain CLIP: it has {', '.join(strange)}; choose one with "
                             "CLIP's tokenizer, causal text tower and [CLS] token (or CLIP's ResNet), such as ViT-B-16")
     return {**config, "quick_gelu": config.get("quick_gelu", False)}
-
-
-def departures(config: dict) -> list[str]:
-    """The settings ("text_cfg.pool_type last") of an open_clip configuration that make it another model than CLIP."""
-    return [f"{section}.{key} {found}".lstrip(".") for section, plain in PLAIN.items() for key, value in plain.items()
-            if (found := (config.get(section, {}) if section else config).get(key, value)) != value]
 
 
 def openai_architecture(state: dict[str, Tensor]) -> dict:
@@ -163,63 +160,3 @@ def _resnet_sizes(state: dict[str, Tensor]) -> dict:
 def numbered(state: dict[str, Tensor], pattern: str) -> int:
     """How many different numbers the group of `pattern` takes in the names."""
     return len({match[1] for name in state if (match := re.fullmatch(pattern, name))})
-
-
-def read_state(path: Path, setting: str = "backbone.path", allowed: str = CLIP_FILES) -> dict[str, Tensor]:
-    """A state dict from .safetensors, TorchScript, or a pickle read with `weights_only=True`.
-
-    It may lie under "state_dict" or "model"; `module.` of DataParallel is taken off the names.
-
-    Args:
-        setting, allowed: what a message names: where the path comes from, and what may lie there.
-
-    Raises:
-        ReanchorError: no file, or one that holds anything but named tensors.
-    """
-    if not path.is_file():
-        raise ReanchorError(f"{setting}: no file at {path}; allowed are {allowed}")
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        if _is_torchscript(path):
-            return dict(torch.jit.load(path, map_location="cpu").state_dict())
-        _refuse_damage(path)
-        return _named_tensors(torch.load(path, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError as error:  # torch's own words advise to switch the protection off
-        raise ReanchorError(f"{setting}: {path} is no readable checkpoint (it holds code or objects beside tensors, or "
-                            f"is damaged; nothing of it was run); allowed are {allowed}") from error
-    except Exception as error:  # torch, pickle and safetensors each raise classes of their own
-        raise ReanchorError(f"{setting}: {path} is no readable checkpoint ({_first_line(error)}); "
-                            f"allowed are {allowed}") from error
-
-
-def _refuse_damage(path: Path) -> None:
-    """torch reads the tensors of its zip files without comparing their checksums."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if bad := archive.testzip():
-                raise ValueError(f"its part {bad} is damaged")
-
-
-def _named_tensors(content: object) -> dict[str, Tensor]:
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
-        raise ValueError(f"it holds a {type(content).__name__} and no names")
-    strange = [name for name, value in content.items() if not isinstance(value, Tensor | int | float)
-               or (isinstance(value, Tensor) and (value.layout != torch.strided or value.is_quantized))]
-    if strange:
-        raise ValueError(f"it holds more than plain tensors: {strange[0]}")
-    return {name.removeprefix("module."): torch.as_tensor(value) for name, value in content.items()}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())

@@ -9,14 +9,17 @@ import open_clip
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
+from reanchor.clip.fit import fitted, sketch
+from reanchor.clip.plain import foreign
 from reanchor.clip.resnet import CnnEncoder
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import BytePairTokenizer, Tokenizer, WordTokenizer
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
+from reanchor.weight_files import read_safetensors
 
 # Pixel statistics in RGB order. CLIP-ReID's ViT recipes use "half", its CNN recipes ImageNet's, not CLIP's own.
 NORMALISATIONS = {
@@ -24,6 +27,7 @@ NORMALISATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
+LARGEST_JSON = 2**24  # bytes of model.json
 
 
 @dataclass
@@ -100,10 +104,9 @@ class Clip:
     def load(cls, folder: Path) -> "Clip":
         """Read what `save` wrote."""
         values = read_model_json(folder)
-        spec = spec_from(values["spec"])
-        network = spec.network()
-        load_weights(network, folder)
-        return cls(spec, network.eval(), values["recipe"], values["figures"])
+        spec, state = spec_from(values["spec"]), read_weights(folder)
+        sketch(spec.image_encoder, state, str(folder))  # at the spec's image size, which the weights do not show
+        return cls(spec, fitted(spec.network, state, str(folder)).eval(), values["recipe"], values["figures"])
 
 
 def freeze(module: nn.Module) -> nn.Module:
@@ -126,11 +129,20 @@ def read_model_json(folder: Path) -> dict:
     path = Path(folder) / "model.json"
     if not path.is_file():
         raise ReanchorError(f"{path}: no model here; run the stage that writes it (`dvc repro`)")
+    if (size := path.stat().st_size) > LARGEST_JSON:
+        raise ReanchorError(f"{path}: {size} bytes; allowed: {LARGEST_JSON}; get another copy of the folder")
     return json.loads(path.read_text())
 
 
 def spec_from(values: dict) -> ClipSpec:
-    """A spec out of JSON, where tuples have become lists."""
+    """A spec out of JSON, where tuples have become lists.
+
+    Raises:
+        ReanchorError: an architecture that is no plain CLIP.
+    """
+    if strange := foreign(values["architecture"]):
+        raise ReanchorError(f"spec.architecture: got {', '.join(strange)[:160]}; allowed: the sizes of a plain CLIP, "
+                            "as this project's stages write them; get another copy")
     tuples = {key: tuple(values[key]) for key in ("image_size", "mean", "std")}
     return ClipSpec(**{**values, **tuples})
 
@@ -141,23 +153,6 @@ def save_weights(module: nn.Module, folder: Path) -> None:
     save_file(state, folder / "weights.safetensors")
 
 
-def load_weights(module: nn.Module, folder: Path) -> None:
-    """Load weights.safetensors strictly by name and shape."""
-    fit_weights(module, load_file(Path(folder) / "weights.safetensors"), str(folder))
-
-
-def fit_weights(module: nn.Module, state: dict, culprit: str) -> None:
-    """`load_state_dict` with one plain line where names or shapes do not fit."""
-    wanted = module.state_dict()
-    missing = sorted(name for name in wanted.keys() - state.keys() if not name.endswith("num_batches_tracked"))
-    extra = sorted(state.keys() - wanted.keys())
-    wrong = sorted(k for k in wanted.keys() & state.keys() if wanted[k].shape != state[k].shape)
-    if missing or extra or wrong:
-        first = wrong[0] if wrong else (missing or extra)[0]
-        detail = f"{tuple(state[first].shape)} instead of {tuple(wanted[first].shape)}" if wrong else (
-            "missing" if missing else "unknown to this architecture")
-        raise ReanchorError(
-            f"{culprit}: weights do not fit: {len(missing)} missing, {len(extra)} unknown, {len(wrong)} of another "
-            f"shape; first: {first} is {detail}; give the file the model name it was made with (backbone.model)"
-        )
-    module.load_state_dict(state, strict=not any(name.endswith("num_batches_tracked") for name in wanted))
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of weights.safetensors, as `save_weights` wrote them."""
+    return read_safetensors(Path(folder) / "weights.safetensors")

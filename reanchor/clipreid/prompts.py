@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import Clip, freeze
@@ -27,6 +26,7 @@ from reanchor.training.device import choose_device
 from reanchor.training.loop import Job, Trainer
 from reanchor.training.recorder import Recorder
 from reanchor.training.schedule import warmup_cosine_lr
+from reanchor.weight_files import read_metadata, read_safetensors
 
 
 class PromptLearner(nn.Module):
@@ -174,14 +174,14 @@ def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, reco
 
 def read_text_features(folder: Path) -> Tensor:
     """Every identity's text feature, [N, E], as `train_prompts` wrote them."""
-    return load_file(folder / "prompts.safetensors")["text_features"]
+    return read_safetensors(folder / "prompts.safetensors")["text_features"]
 
 
 def read_prompts(folder: Path, text: TextEncoder, tokenizer: Tokenizer) -> PromptLearner:
     """The prompts that `train_prompts` wrote."""
-    with safe_open(folder / "prompts.safetensors", framework="pt") as stream:
-        context, words = stream.get_tensor("context"), stream.metadata()
-    before, after, zeros = json.loads(words["words"])
+    path = folder / "prompts.safetensors"
+    context, words = read_safetensors(path)["context"], read_metadata(path)["words"]
+    before, after, zeros = json.loads(words)
     learner = PromptLearner(len(context), context.shape[1], before, after, text, tokenizer, zeros)
     learner.context.data.copy_(context)
     return learner

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from reanchor.clip.model import ClipSpec, load_weights, read_model_json, save_weights, spec_from, write_spec
+from reanchor.clip.fit import fitted
+from reanchor.clip.model import ClipSpec, read_model_json, read_weights, save_weights, spec_from, write_spec
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.side import SideSettings
 
@@ -17,8 +18,7 @@ def read_reid(folder: Path) -> tuple[ReidModel, ClipSpec, str]:
     """What `save_reid` wrote: model, spec of its CLIP, name."""
     values = read_model_json(folder)
     spec = spec_from(values["spec"])
-    model = blank_model(spec, values["settings"])
-    load_weights(model, folder)
+    model = fitted(lambda: blank_model(spec, values["settings"]), read_weights(folder), str(folder))
     return model, spec, values["name"]
 
 

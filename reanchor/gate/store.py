@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from reanchor.clip.model import ClipSpec, load_weights, read_model_json, save_weights, spec_from, write_spec
+from reanchor.clip.fit import fitted
+from reanchor.clip.model import ClipSpec, read_model_json, read_weights, save_weights, spec_from, write_spec
 from reanchor.clip.vision import ImageEncoder
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import blank_model, settings_of
@@ -67,8 +68,13 @@ def _source(encoder: GatedEncoder | SharedGatedEncoder) -> dict:
 def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:
     """What `save_gated` wrote: model and spec of its CLIP."""
     values = read_model_json(folder)
-    spec, gate = spec_from(values["spec"]), values["gate"]
-    model = blank_model(spec, values["settings"])
+    spec = spec_from(values["spec"])
+    return fitted(lambda: _blank_gated(spec, values), read_weights(folder), str(folder)), spec
+
+
+def _blank_gated(spec: ClipSpec, values: dict) -> ReidModel:
+    """An uninitialised gated model of what model.json says."""
+    gate, model = values["gate"], blank_model(spec, values["settings"])
     if gate.get("shared_blocks"):
         gates = SharedNetwork(model.encoder, gate["shared_blocks"], gate["shared_own"])
     elif gate.get("saga_blocks"):
@@ -79,6 +85,4 @@ def read_gated(folder: Path) -> tuple[ReidModel, ClipSpec]:
         gates = NetworkGates(VisibilityNetwork(model.encoder, gate["network_blocks"]))
     else:  # the control
         gates = ones_gates(model.encoder)
-    gate_model(model, gates, gate["eps"], gate["blocks"], gate.get("plain_weight", 0.0))
-    load_weights(model, folder)
-    return model, spec
+    return gate_model(model, gates, gate["eps"], gate["blocks"], gate.get("plain_weight", 0.0))

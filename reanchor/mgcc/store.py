@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reanchor.clip.model import Clip, ClipSpec, load_weights, read_model_json, save_weights, spec_from, write_spec
+from reanchor.clip.fit import fitted
+from reanchor.clip.model import Clip, ClipSpec, read_model_json, read_weights, save_weights, spec_from, write_spec
 from reanchor.clip.tokenizer import tokenize
 from reanchor.config.sections import MgccModel
 from reanchor.data.augment import normalise
@@ -28,8 +29,8 @@ def load_mgcc(folder: Path, device: str = "cpu") -> "MgccSearcher":
     """What `save_mgcc` wrote, ready to search."""
     values = read_model_json(folder)
     spec = spec_from(values["spec"])
-    model = Mgcc(Clip(spec, spec.network()), MgccModel(**values["settings"]))
-    load_weights(model, folder)
+    settings = MgccModel(**values["settings"])
+    model = fitted(lambda: Mgcc(Clip(spec, spec.network()), settings), read_weights(folder), str(folder))
     return MgccSearcher(model.to(device).eval(), spec)
 
 

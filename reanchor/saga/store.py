@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from reanchor.clip.model import ClipSpec, fit_weights, read_model_json, spec_from, write_spec
+from reanchor.clip.fit import fitted
+from reanchor.clip.model import ClipSpec, read_model_json, read_weights, spec_from, write_spec
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import blank_model, settings_of
 from reanchor.saga.anchors import FreeAnchors
@@ -31,13 +32,15 @@ def read_saga(folder: Path) -> tuple[SagaHead, ReidModel, ClipSpec, tuple[int, .
     """What `save_saga` wrote: head, model, spec of its CLIP, the blocks whose tokens are read, fusion weights."""
     values = read_model_json(folder)
     spec, blocks = spec_from(values["spec"]), tuple(values["token_blocks"])
+    parts = fitted(lambda: _blank(spec, values, len(blocks)), read_weights(folder), str(folder))
+    return parts["head"], parts["reid"], spec, blocks, tuple(values["fusion"])
+
+
+def _blank(spec: ClipSpec, values: dict, paths: int) -> nn.ModuleDict:
+    """Uninitialised model and head of what model.json says, by the prefixes of the weights' names."""
     model = blank_model(spec, values["settings"])
-    head = blank_head(values["head"], model.encoder.width, model.encoder.embed, values["settings"]["identities"],
-                      len(blocks))
-    state = load_file(folder / "weights.safetensors")
-    for prefix, module in (("reid.", model), ("head.", head)):
-        fit_weights(module, {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}, str(folder))
-    return head, model, spec, blocks, tuple(values["fusion"])
+    head = blank_head(values["head"], model.encoder.width, model.encoder.embed, values["settings"]["identities"], paths)
+    return nn.ModuleDict({"reid": model, "head": head})
 
 
 def blank_head(shape: dict, width: int, embed: int, identities: int, paths: int) -> SagaHead:

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from reanchor.clip.model import Clip, ClipSpec, load_weights, read_model_json, save_weights, spec_from, write_spec
+from reanchor.clip.fit import fitted
+from reanchor.clip.model import Clip, ClipSpec, read_model_json, read_weights, save_weights, spec_from, write_spec
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
 from reanchor.data.augment import normalise
@@ -80,8 +81,8 @@ def read_dual(folder: Path) -> tuple[DualEncoder, ClipSpec, str]:
     """What `save_dual` wrote: towers, spec of their CLIP, name."""
     values = read_model_json(folder)
     spec = spec_from(values["spec"])
-    model = DualEncoder(Clip(spec, spec.network()), **values["settings"])
-    load_weights(model, folder)
+    model = fitted(lambda: DualEncoder(Clip(spec, spec.network()), **values["settings"]), read_weights(folder),
+                   str(folder))
     return model, spec, values["name"]
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reanchor.clip.load import numbered, read_state, vision_sizes
+from reanchor.clip.load import numbered, vision_sizes
 from reanchor.config.sections import Imported
 from reanchor.errors import ReanchorError
+from reanchor.weight_files import read_state
 from reanchor.weights.naming import IMAGE, TEXT
 
 ALLOWED = "CLIP-ReID's checkpoints (a state dict of tensors, .pth or .safetensors) and model folders of this project"
 _OPENAI_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
 _VIT = {"conv1.weight": 4, "class_embedding": 1, "positional_embedding": 2, "proj": 2,
         "transformer.resblocks.0.mlp.c_fc.weight": 2}  # what sizes are read off: number of dimensions
+_TEXT = {"ln_final.weight": 1, "positional_embedding": 2}
 _RESNET = {"conv1.weight": 4, "layer1.0.conv1.weight": 4, "attnpool.positional_embedding": 2,
            "attnpool.c_proj.weight": 2}
 
@@ -109,8 +111,8 @@ def _check_heads(width: int, config: Imported, path: Path) -> None:
 
 
 def _text_sizes(text: dict[str, Tensor]) -> dict:
-    """Of the text tower that the model was trained with; OpenAI's where the checkpoint has none."""
-    if "ln_final.weight" not in text or "positional_embedding" not in text:
+    """Of the text tower that the model was trained with; OpenAI's where the checkpoint does not tell."""
+    if any(name not in text or text[name].ndim != dimensions for name, dimensions in _TEXT.items()):
         return dict(_OPENAI_TEXT)
     width = text["ln_final.weight"].shape[0]
     return {"context_length": text["positional_embedding"].shape[0], "vocab_size": _OPENAI_TEXT["vocab_size"],

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec, read_model_json
+from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import read_reid
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
+from reanchor.weight_files import read_state
 from reanchor.weights.folder import verified
 from reanchor.weights.naming import PROMPT_NAMES, SIDE, SIDE_ALL, authors_name
 
@@ -34,7 +35,8 @@ def export_model(folder: Path, form: str, out: Path, clip_folder: Path | None = 
     if form == "clip-reid":
         state, notes = authors_state(model, folder), authors_notes(model, spec)
     else:
-        state, notes = open_clip_state(model, spec, Clip.load(clip_folder)), open_clip_notes(spec)
+        _, clip = verified(clip_folder, ("clip",), Clip.load)
+        state, notes = open_clip_state(model, spec, clip), open_clip_notes(spec)
     with atomic_path(out) as temporary:
         if out.suffix == ".safetensors":
             save_file(state, temporary)
@@ -51,7 +53,7 @@ def _check_names(form: str, out: Path, clip_folder: Path | None) -> None:
     if form == "open-clip" and clip_folder is None:
         raise ReanchorError("--clip: not given; allowed for --to open-clip: the folder of the CLIP that was "
                             "fine-tuned, whose text tower goes into the file, such as models/backbone")
-    if form == "open-clip" and read_model_json(clip_folder)["kind"] != "clip":
+    if form == "open-clip" and verified(clip_folder, read=lambda folder: None)[0]["kind"] != "clip":
         raise ReanchorError(f"--clip: got {clip_folder}, which is no CLIP; allowed: the folder of the CLIP that was "
                             "fine-tuned, such as models/backbone")
 
@@ -66,7 +68,7 @@ def authors_state(model: ReidModel, folder: Path) -> dict[str, Tensor]:
         state |= {SIDE_ALL: table.unsqueeze(1)} if every else {SIDE: table}
     prompts = folder / "prompts.safetensors"
     if prompts.is_file():
-        kept = load_file(prompts)
+        kept = read_state(prompts, str(folder), "prompts as an import leaves them")
         state |= {theirs: kept[ours] for ours, theirs in PROMPT_NAMES.items() if ours in kept}
     return state
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from reanchor.clip.model import read_model_json
+from reanchor.clip.model import read_model_json, read_weights
 from reanchor.config.sections import Imported
 from reanchor.embedding import load_embedder
 from reanchor.errors import ReanchorError
@@ -32,7 +32,8 @@ def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
         raise ReanchorError(f"{source}: got imported.{given[0]} {getattr(config, given[0])} for a model folder, whose "
                             "model.json says all of it; leave it out, it is for checkpoints")
     values, _ = verified(source)
-    outcome = Outcome("weights.safetensors", "used", _tensors(source), f"kind {values['kind']}, copied as it is")
+    count = len(read_weights(source))
+    outcome = Outcome("weights.safetensors", "used", count, f"kind {values['kind']}, copied as it is")
     earlier = {"earlier": values["imported"]} if "imported" in values else {}
     values["imported"] = {"source": source.resolve().name, "parts": [dataclasses.asdict(outcome)], **earlier}
     with atomic_directory(out) as folder:
@@ -56,11 +57,6 @@ def verified(folder: Path, kinds: tuple[str, ...] = KINDS, read: Callable[[Path]
         if values["kind"] not in kinds:
             raise ReanchorError(f"{folder}/model.json: got kind {values['kind']!r}; {remedy}")
         return values, read(folder)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, SafetensorError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, SafetensorError) as error:
         reason = " ".join(f"{type(error).__name__} {error}".split())[:160]
         raise ReanchorError(f"{folder}: not a whole model ({reason}); {remedy}") from error
-
-
-def _tensors(folder: Path) -> int:
-    with safe_open(folder / "weights.safetensors", framework="pt") as stream:
-        return len(list(stream.keys()))

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from reanchor.clip.fit import sketch
 from reanchor.clip.model import NORMALISATIONS, ClipSpec
 from reanchor.clip.vision import resize_positions
 from reanchor.clipreid.model import ReidModel
@@ -59,8 +60,10 @@ def read_model(checkpoint: Checkpoint, config: Imported) -> tuple[ReidModel, Cli
     spec = ClipSpec(shape, read.size, 0 if read.stride == patch else read.stride, mean=mean, std=std,
                     origin=checkpoint.path.name, interpolation=config.interpolation)
     side, tables = read_side(checkpoint, config, resnet)
-    model = blank_model(spec, {"identities": _identities(checkpoint), "token_block": 0,
-                               "side": side.settings.as_dict() if side else None})
+    settings = {"identities": _identities(checkpoint), "token_block": 0,
+                "side": side.settings.as_dict() if side else None}
+    sketch(lambda: blank_model(spec, settings), checkpoint.tensors, str(checkpoint.path))
+    model = blank_model(spec, settings)
     state, heads = _state(checkpoint, model, side)
     name = f"encoder.visual.{position}"
     state[name] = resize_positions(state[name], trained.grid, read.grid)
