@@ -13,6 +13,7 @@ from pathlib import Path
 
 from reanchor.errors import ReanchorError
 
+FEW = 100  # files that are brought to the disk one by one; a data set's thousands would take a hard disk minutes
 # .TARGET.PROCESS.partial is being written; .TARGET.PROCESS.old is a folder that makes way for the new one
 _LEFTOVER = re.compile(r"\.(?P<target>.+)\.(?P<process>\d{1,7})\.(?P<kind>partial|old)")
 
@@ -164,10 +165,12 @@ def _remove(path: Path) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    for place, _, names in os.walk(folder):
-        for name in names:
-            _sync(Path(place, name))
-        _sync(Path(place))
+    paths = [Path(place, name) for place, _, names in os.walk(folder) for name in ["", *names]]
+    if len(paths) > FEW:
+        os.sync()
+        return
+    for path in paths:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -91,6 +91,15 @@ def test_bytes_reach_the_disk_before_their_name_and_the_folder_after(tmp_path, m
     assert seen[4:] == [("rename", f"{tmp_path}/out"), ("sync", str(tmp_path))]
 
 
+def test_a_folder_of_many_files_reaches_the_disk_at_once(tmp_path, monkeypatch):
+    seen = _watch(monkeypatch)
+    monkeypatch.setattr(os, "sync", lambda: seen.append(("sync", "everything")))
+    with atomic_directory(tmp_path / "out") as folder:
+        for number in range(150):
+            (folder / str(number)).touch()
+    assert seen == [("sync", "everything"), ("rename", f"{tmp_path}/out"), ("sync", str(tmp_path))]
+
+
 def test_a_file_system_without_sync_is_no_failure(tmp_path, monkeypatch):
     def refuse(handle):
         raise OSError(number, "no")
