@@ -170,7 +170,8 @@ def _sync_tree(folder: Path) -> None:
         os.sync()
         return
     for path in paths:
-        _sync(path)
+        if not path.is_symlink():
+            _sync(path)
 
 
 def _sync(path: Path) -> None:
