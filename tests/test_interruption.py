@@ -1,11 +1,13 @@
 """Told to stop: requests that wait or are raised, the training loop's last checkpoint, the stage's line and status."""
 
+import importlib
 import signal
 
 import pytest
 import torch
 from toy_training import STEPS, Curve, make_job, same, train
 
+import stages
 from reanchor.interruption import Interrupted, held, let_through, request, waiting
 from reanchor.training.loop import Trainer
 from stages import stopping, tracking
@@ -137,6 +139,17 @@ def test_an_ignored_signal_stays_ignored(workspace):
     try:
         run_stage("prepare", lambda run: signal.raise_signal(signal.SIGINT) or {"images": 3})
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("-m", signal.SIG_DFL), ("pytest", signal.default_int_handler)])
+def test_a_stage_is_quiet_while_it_imports_and_nobody_elses_ctrl_c_is_touched(monkeypatch, name, expected):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("sys.argv", [name])
+    try:
+        importlib.reload(stages)
+        assert signal.getsignal(signal.SIGINT) is expected
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -2,29 +2,18 @@
 
 import pytest
 import torch
-from toy_training import Curve, make_job, train
+from toy_training import Curve, Stop, make_job, stop_at, train
 
 from reanchor.errors import ReanchorError
 from reanchor.training.device import uses_bf16
 from reanchor.training.loop import Trainer
 
 
-class Stop(Exception):
-    pass
-
-
-def stopping_at(step):
-    def at_step(number):
-        if number == step:
-            raise Stop
-    return at_step
-
-
-@pytest.mark.parametrize("stop_at", range(2, 13))
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, stop_at):
+@pytest.mark.parametrize("step", range(2, 13))
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, step):
     whole, outcome, curve = train(tmp_path / "a.pt", every=0)
     with pytest.raises(Stop):
-        train(tmp_path / "b.pt", at_step=stopping_at(stop_at))
+        train(tmp_path / "b.pt", at_step=stop_at(step))
     again, resumed, curve_again = train(tmp_path / "b.pt")
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     assert resumed.history == outcome.history and curve_again.rows == curve.rows

@@ -16,6 +16,18 @@ class Curve:
         self.rows.append((step, dict(values)))
 
 
+class Stop(Exception):
+    """Ends a training in the middle."""
+
+
+def stop_at(step):
+    """For `at_step`: end there."""
+    def at_step(number):
+        if number == step:
+            raise Stop
+    return at_step
+
+
 def make_job(scores=None, at_step=None, bad=None, width=8) -> Job:
     """Regression; `at_step(n)` is called within the n-th step of this process, `bad` makes a loss of that step NaN."""
     torch.manual_seed(3)
