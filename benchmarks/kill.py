@@ -7,17 +7,17 @@ it is killed `kills` times, each time after a random share of the unbroken run's
 """
 
 import argparse
-import hashlib
 import os
 import random
 import shutil
+import signal
 import subprocess
-import sys
 import tempfile
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.faults.case import ROOT, digest, python, start
+
 STAGES = {
     "backbone": (["stages.backbone"], "models/backbone/weights.safetensors"),
     "prompts": (["stages.prompts"], "models/prompts/prompts.safetensors"),
@@ -28,26 +28,21 @@ STAGES = {
 }
 
 
-def start(folder: Path, module: list[str]) -> subprocess.Popen:
-    """A stage in the background, quiet."""
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    return subprocess.Popen([sys.executable, "-m", *module], cwd=folder, env=environment,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@dataclass(frozen=True)
+class Broken:
+    """A stage that a signal ended."""
+
+    share: float  # of the unbroken run's time, when the signal came
+    status: int  # exit status; minus the signal that ended it
+    said: str
 
 
-def finish(folder: Path, module: list[str]) -> float:
-    """Run a stage to its end; its seconds."""
-    started = time.perf_counter()
-    process = start(folder, module)
-    errors = process.communicate()[1].decode()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(module)}: exit code {process.returncode}\n{errors[-2000:]}")
-    return time.perf_counter() - started
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def finish(folder: Path, *module: str) -> float:
+    """Run a module to its end; its seconds."""
+    ended = python(folder, "-m", *module, limit=3600)
+    if ended.status:
+        raise SystemExit(f"{' '.join(module)}: exit code {ended.status}\n{ended.output[-2000:]}")
+    return ended.seconds
 
 
 def begin_anew(folder: Path, weights: str) -> None:
@@ -56,27 +51,37 @@ def begin_anew(folder: Path, weights: str) -> None:
     (folder / weights).unlink(missing_ok=True)
 
 
+def break_often(folder: Path, name: str, seconds: float, times: int, rng: random.Random,
+                number: signal.Signals = signal.SIGKILL) -> list[Broken]:
+    """End stage `name` by a signal to its process group `times` times, each at a random share of `seconds`."""
+    module, weights = STAGES[name]
+    broken: list[Broken] = []
+    while len(broken) < times:
+        share = rng.uniform(0.15, 0.95)
+        with tempfile.TemporaryFile() as said:
+            process = start(folder, "-m", *module, stdout=said)
+            try:
+                process.wait(share * seconds)
+                begin_anew(folder, weights)  # a continued run is quicker and had ended: it was not broken
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, number)
+                process.wait()
+                said.seek(0)
+                broken.append(Broken(share, process.returncode, said.read().decode(errors="replace")))
+    return broken
+
+
 def kill_and_compare(folder: Path, name: str, kills: int, rng: random.Random) -> bool:
     """One table row; True when the weights are the same."""
     module, weights = STAGES[name]
     shutil.rmtree(folder / ".checkpoints", ignore_errors=True)
-    seconds = finish(folder, module)
+    seconds = finish(folder, *module)
     whole = digest(folder / weights)
     begin_anew(folder, weights)
-    moments = []
-    while len(moments) < kills:
-        moment = rng.uniform(0.15, 0.95)
-        process = start(folder, module)
-        try:
-            process.wait(moment * seconds)
-            begin_anew(folder, weights)  # a continued run is quicker and had ended: no kill
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            moments.append(moment)
-    finish(folder, module)
+    broken = break_often(folder, name, seconds, kills, rng)
+    finish(folder, *module)
     same = digest(folder / weights) == whole
-    print(f"{name:<20}{seconds:>8.1f} s{kills:>4} kills at {' '.join(f'{m:.0%}' for m in moments):<26}"
+    print(f"{name:<20}{seconds:>8.1f} s{kills:>4} kills at {' '.join(f'{each.share:.0%}' for each in broken):<26}"
           f"{'identical' if same else 'DIFFERENT'}  {whole[:12]}", flush=True)
     return same
 
@@ -94,15 +99,15 @@ def main() -> None:
         folder = Path(scratch)
         for part in ("conf", "reanchor", "stages", "models/shipped"):
             shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-        finish(folder, ["stages.compose", f"profile={options.profile}", "runtime.checkpoint_steps=1"])
+        finish(folder, "stages.compose", f"profile={options.profile}", "runtime.checkpoint_steps=1")
         for module in ("render", "prepare", "occlude"):
-            finish(folder, [f"stages.{module}"])
+            finish(folder, f"stages.{module}")
         same = []
         for name, (module, _) in STAGES.items():
             if name in options.stages:
                 same.append(kill_and_compare(folder, name, options.kills, rng))
             else:
-                finish(folder, module)  # a later stage reads what it makes
+                finish(folder, *module)  # a later stage reads what it makes
     raise SystemExit(not all(same))
 
 

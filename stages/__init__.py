@@ -1,1 +1,9 @@
 """One thin file per DVC stage: settings and folders in, a library call, metrics out."""
+
+import signal
+import sys
+
+# While Python looks for the module of `python -m stages.<name>` its name is "-m". From here to `run_stage`, torch is
+# imported for seconds: a Ctrl-C ends that without the traceback of Python's own handler.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

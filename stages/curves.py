@@ -1,7 +1,6 @@
-"""A training curve as a CSV file that survives interruptions.
+"""A training curve as a CSV file.
 
-DVC removes a stage's outputs before it runs the stage, so rows are kept in a journal outside the
-outputs until the stage has finished. A resumed training logs some steps again: the later row counts.
+Rows are held until the stage has finished; a training that goes on from a checkpoint logs all of them again.
 """
 
 import csv
@@ -22,45 +21,22 @@ def settings_key(params: Params) -> str:
 class CurveFile:
     """Rows {step: values}; `close` writes reports/<stage>/<model>/curves.csv, one column per value."""
 
-    def __init__(self, root: Path, stage: str, model: str, params: Params):
+    def __init__(self, root: Path, stage: str, model: str):
         self._target = root / "reports" / stage / model / "curves.csv"
-        self._journal = root / ".checkpoints" / "curves" / f"{stage}-{model}-{settings_key(params)}.jsonl"
         self._rows: dict[int, dict[str, float]] = {}
-        self._first = True
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Add values at `step`; the first call after a restart drops what was logged beyond it."""
-        if self._first:
-            self._resume(step)
+        """Add values at `step`; of a value that comes again, the later one counts."""
         self._rows.setdefault(step, {}).update({name: float(value) for name, value in values.items()})
-        with self._journal.open("a") as journal:
-            journal.write(json.dumps([step, values], default=float) + "\n")
 
     def close(self) -> None:
-        """Write the CSV and remove the journal."""
+        """Write the CSV."""
         names = sorted({name for row in self._rows.values() for name in row} - {"step"})
         with atomic_path(self._target) as temporary, temporary.open("w", newline="") as handle:
             table = csv.writer(handle, lineterminator="\n")
             table.writerow(["step", *names])
             for step, row in sorted(self._rows.items()):
                 table.writerow([step, *(_cell(row.get(name)) for name in names)])
-        self._journal.unlink(missing_ok=True)
-
-    def _resume(self, step: int) -> None:
-        self._first = False
-        self._journal.parent.mkdir(parents=True, exist_ok=True)
-        if self._journal.is_file():
-            for earlier, values in _whole_lines(self._journal):
-                if earlier < step:
-                    self._rows.setdefault(earlier, {}).update(values)
-        lines = [json.dumps([earlier, row]) + "\n" for earlier, row in sorted(self._rows.items())]
-        with atomic_path(self._journal) as temporary:
-            temporary.write_text("".join(lines))
-
-
-def _whole_lines(journal: Path) -> list:
-    """A kill may cut the last line off: only lines that end in a newline count."""
-    return [json.loads(line) for line in journal.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _cell(value: float | None) -> str:

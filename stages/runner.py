@@ -17,9 +17,11 @@ from pathlib import Path
 
 from reanchor.config import Params, load
 from reanchor.errors import ReanchorError
-from reanchor.files import atomic_directory, write_json
+from reanchor.files import atomic_directory, remove_leftovers, write_json
+from reanchor.interruption import Interrupted
 from stages.curves import CurveFile
 from stages.inputs import Inputs
+from stages.stopping import end_stopped, stop_requests
 from stages.tracking import ModelRun, log_methods
 
 Metrics = dict[str, float | int | str]
@@ -85,10 +87,18 @@ class StageRun:
                 self._curve(self.model or self.name)
             for curve in self._curves.values():
                 curve.close()
-            for file in (self.root / ".checkpoints").glob("-".join(filter(None, (self.name, self.model))) + "-*"):
-                file.unlink()
         for run in self._runs.values():
             run.close(status, metrics)
+        if status == "FINISHED":  # last: until here a stage that is stopped goes on from them
+            self._drop_checkpoints()
+
+    def _drop_checkpoints(self) -> None:
+        """All generations, what was set aside, and what kills left half-written."""
+        folder, names = self.root / ".checkpoints", "-".join(filter(None, (self.name, self.model))) + "-*"
+        if folder.is_dir():
+            remove_leftovers(folder, names)
+            for file in folder.glob(names):
+                file.unlink()
 
     def _run(self, model: str) -> ModelRun:
         if model not in self._runs:
@@ -97,19 +107,23 @@ class StageRun:
 
     def _curve(self, model: str) -> CurveFile:
         if model not in self._curves:
-            self._curves[model] = CurveFile(self.root, self.name, model, self.params)
+            self._curves[model] = CurveFile(self.root, self.name, model)
         return self._curves[model]
 
 
 def run_stage(name: str, body: Callable[[StageRun], Metrics], model: str | None = None) -> None:
     """Run `body` in the current folder and write its metrics to reports/<stage>[/<model>]/metrics.json.
 
-    The process ends with status 2 and one line on stderr after a mistake that the user can put right.
+    The process ends with status 2 and one line on stderr after a mistake that the user can put right, and with
+    128 + the signal's number and one line where it was told to stop.
     """
     label = f"{name}@{model}" if model else name
     try:
-        _refuse_ranks(name)
-        _run(StageRun(name, model, load("params.yaml"), Path.cwd()), body, label)
+        with stop_requests():
+            _refuse_ranks(name)
+            _run(StageRun(name, model, load("params.yaml"), Path.cwd()), body, label)
+    except Interrupted as told:
+        end_stopped(label, told)
     except ReanchorError as error:
         _fail(f"{label}: {error}")
     except FileNotFoundError as error:
@@ -133,8 +147,8 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
     try:
         metrics = dict(body(run))
         inputs.require_unchanged()
-    except BaseException:
-        run.close("FAILED", {})
+    except BaseException as error:
+        run.close("KILLED" if isinstance(error, Interrupted) else "FAILED", {})
         raise
     metrics["seconds"] = round(time.perf_counter() - started, 1)
     metrics["peak_memory_mb"] = peak_memory_mb()

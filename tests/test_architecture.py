@@ -14,12 +14,13 @@ from stages.inputs import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# How a stage is started and logged, and how settings and files are handled. None of it shapes a result:
-# the settings themselves reach DVC through `params:`.
+# How a stage is started, stopped and logged, and how settings, files and processes are handled. None of it shapes
+# a result: the settings themselves reach DVC through `params:`.
 NEUTRAL = (
     "stages/__init__.py",
     "stages/runner.py",
     "stages/inputs.py",
+    "stages/stopping.py",
     "stages/tracking.py",
     "stages/curves.py",
     "stages/models.py",
@@ -29,6 +30,8 @@ NEUTRAL = (
     "reanchor/__init__.py",
     "reanchor/errors.py",
     "reanchor/files.py",
+    "reanchor/interruption.py",
+    "reanchor/workers.py",
     "reanchor/config/",
 )
 

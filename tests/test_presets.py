@@ -72,7 +72,7 @@ def backbone(train: str, params: Params) -> Clip:
 def learned_along(street: Path, model: str) -> torch.Tensor | None:
     """How far stage 2 moved every prompt from where stage 1 left it; None where it trained none."""
     (path,) = (street / ".checkpoints").glob(f"finetune-{model}-*.pt")
-    context = torch.load(path, weights_only=True)["module"].get("1.context")
+    context = torch.load(path, weights_only=True)["state"]["module"].get("1.context")
     if context is None:
         return None
     return (context - load_file(street / "models/prompts/prompts.safetensors")["context"]).abs()

@@ -14,7 +14,6 @@ from reanchor.clipreid.data import augment
 from reanchor.config import from_mapping
 from reanchor.config.sections import Saga
 from reanchor.errors import ReanchorError
-from reanchor.files import write_json
 from reanchor.saga import tokens
 from reanchor.saga.build import build_head
 from reanchor.saga.run import tokens_mark
@@ -39,7 +38,8 @@ def test_the_cache_holds_the_tokens_of_its_views(tmp_path):
     assert_close(got.tokens, want[chosen], atol=4e-3, rtol=2e-3)
     assert_close(got.projected, out.projected[chosen], atol=4e-3, rtol=2e-3)
     assert got.cameras.tolist() == [1, 2]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.npy"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.npy", "c.sha256.json"]
+    assert np.array_equal(np.load(tmp_path / "c.npy"), cached.cache)
 
 
 def test_each_block_of_images_draws_from_its_own_generator(tmp_path):
@@ -90,26 +90,57 @@ def test_a_killed_caching_goes_on_where_it_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(tokens, "_write", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)
-    assert sorted(path.name for path in tmp_path.glob("*c.*")) == [".c.npy.partial", "c.progress.json"]
     monkeypatch.setattr(tokens, "_write", lambda *values: (written.append(values[2]), write(*values)))
     got = cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)
     assert written == [4, 4]  # both views of the second block, nothing of the first
     assert np.array_equal(got["tokens"], whole["tokens"])
-    assert [path.name for path in tmp_path.glob("*c.*")] == ["c.npy"]
+    assert sorted(path.name for path in tmp_path.glob("*c.*")) == ["c.npy", "c.sha256.json"]
 
 
-def test_progress_without_its_partial_vouches_for_nothing(tmp_path, monkeypatch):
+HEADER = 128  # bytes of a small .npy file before its values
+
+
+@pytest.mark.parametrize(("damage", "anew"), [
+    (lambda content: content, []),
+    (lambda content: content[:HEADER + 5] + bytes([content[HEADER + 5] ^ 64]) + content[HEADER + 6:], [0]),
+    (lambda content: content[:-1] + bytes([content[-1] ^ 1]), [4]),
+    (lambda content: content[:-1], [4]),
+    (lambda content: content[:HEADER], [0, 4]),
+    (lambda content: content[:70] + b"7" + content[71:], [0, 4]),  # another shape or kind of number
+    (lambda content: bytes(len(content)), [0, 4]),
+    (lambda content: b"", [0, 4]),
+])
+def test_a_damaged_cache_is_made_anew_where_it_is_damaged(tmp_path, monkeypatch, capsys, damage, anew):
+    fresh, path = source(tmp_path, AUGMENTED, cache="none"), tmp_path / "c.npy"
+    whole = np.array(cache_tokens(path, fresh, False, batch=4)["tokens"])
+    path.write_bytes(damage(path.read_bytes()))
+    written, write = [], tokens._write
+    monkeypatch.setattr(tokens, "_write", lambda *values: (written.append(values[2]), write(*values)))
+    capsys.readouterr()
+    assert np.array_equal(cache_tokens(path, fresh, False, batch=4)["tokens"], whole)
+    assert sorted({*written}) == anew
+    said = capsys.readouterr().err
+    if len(anew) == 1:
+        assert f"{path}: images {anew[0] + 1} to {min(anew[0] + 4, 6)} are damaged; they are made anew" in said
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b"3", b'{"step": 4}', b'{"step": 4, "sha256": 5}',
+                                     b'{"step": 4, "sha256": {"0": "00", "4": 7}}', b'{"step": 8, "sha256": {}}'])
+def test_hashes_that_are_damaged_vouch_for_nothing(tmp_path, content):
+    fresh, path = source(tmp_path, AUGMENTED, cache="none"), tmp_path / "c.npy"
+    whole = np.array(cache_tokens(path, fresh, False, batch=4)["tokens"])
+    (tmp_path / "c.sha256.json").write_bytes(content)
+    damaged = bytearray(path.read_bytes())
+    damaged[HEADER] ^= 1
+    path.write_bytes(damaged)
+    assert np.array_equal(cache_tokens(path, fresh, False, batch=4)["tokens"], whole)
+
+
+def test_hashes_without_their_cache_vouch_for_nothing(tmp_path):
     fresh = source(tmp_path, AUGMENTED, cache="none")
-    whole = cache_tokens(tmp_path / "whole" / "c.npy", fresh, False, batch=4)
-    write_json(tmp_path / "c.progress.json", {"images": 4})  # a full disk took the partial, not this
-
-    def stop(*values):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(tokens, "_write", stop)  # killed within its first batch
-        cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)
-    assert np.array_equal(cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)["tokens"], whole["tokens"])
+    whole = np.array(cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)["tokens"])
+    (tmp_path / "c.npy").unlink()
+    assert np.array_equal(cache_tokens(tmp_path / "c.npy", fresh, False, batch=4)["tokens"], whole)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """A stage that fails or has nothing to do: what is printed, what is left behind, what MLflow is told."""
 
 import json
+import os
 
 import pytest
 
@@ -82,3 +83,20 @@ def test_a_stage_that_no_method_needs_leaves_a_note_and_no_run(workspace):
     assert json.loads((workspace / "reports/finetune/clip_reid/metrics.json").read_text())["skipped"] == 1
     assert (workspace / "reports/finetune/clip_reid/curves.csv").read_text() == "step\n"
     assert tracking.connect(workspace).get_experiment_by_name("reanchor") is None
+
+
+def test_a_finished_stage_takes_its_own_checkpoints_away_and_no_others(workspace):
+    (workspace / "params.yaml").write_text("{}\n")
+    folder = workspace / ".checkpoints"
+    (folder / "study").mkdir(parents=True)
+    own = ["finetune-baseline-1.pt", "finetune-baseline-1.pt.previous", "finetune-baseline-2.pt.damaged",
+           ".finetune-baseline-1.pt.4194305.partial"]  # of a process that is no more
+    others = ["finetune-clip_reid-1.pt", "finetune-clip_reid-1.pt.previous", "prompts-1.pt",
+              ".finetune-clip_reid-1.pt.4194305.partial", f".finetune-baseline-1.pt.{os.getppid()}.partial"]
+    for name in own + others:
+        (folder / name).touch()
+    run_stage("finetune", lambda run: {}, model="baseline")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*others, "study"])
+    with pytest.raises(ZeroDivisionError):
+        run_stage("finetune", lambda run: 1 / 0, model="clip_reid")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*others, "study"])

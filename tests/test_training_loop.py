@@ -2,61 +2,18 @@
 
 import pytest
 import torch
-from torch import nn
+from toy_training import Curve, Stop, make_job, stop_at, train
 
 from reanchor.errors import ReanchorError
 from reanchor.training.device import uses_bf16
-from reanchor.training.loop import Job, Trainer
+from reanchor.training.loop import Trainer
 
 
-class Curve:
-    def __init__(self):
-        self.rows = []
-
-    def log(self, step, values):
-        self.rows.append((step, dict(values)))
-
-
-class Stop(Exception):
-    pass
-
-
-def make_job(scores=None, stop_at=None, bad=None):
-    """Regression whose batches, noise and dropout all come from generators."""
-    torch.manual_seed(3)
-    module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
-    optimizer = torch.optim.AdamW(module.parameters(), lr=0.05)
-    calls = {"steps": 0}
-
-    def losses(batch, generator):
-        calls["steps"] += 1
-        if calls["steps"] == stop_at:
-            raise Stop
-        x = torch.randn(6, 4, generator=generator) + batch
-        fit = (module(x) - x.sum(1, keepdim=True)).square().mean()
-        terms = {"fit": fit, "extra": fit * 0.1}
-        if bad == calls["steps"]:
-            terms["extra"] = terms["extra"] * float("nan")
-        return {**terms, "loss": terms["fit"] + terms["extra"]}
-
-    values = iter(scores or [])
-    return Job("toy", module, optimizer, 4, lambda epoch: [epoch, epoch + 1, epoch + 2], losses,
-               lambda epoch, step, steps: 1 / (1 + epoch), seed=5, batch_images=6,
-               validate=(lambda: {"score": next(values)}) if scores else None)
-
-
-def train(path, every=1, **job):
-    made = make_job(**job)
-    curve = Curve()
-    outcome = Trainer(made, path, "mark", every, curve).run()
-    return made.module.state_dict(), outcome, curve
-
-
-@pytest.mark.parametrize("stop_at", range(2, 13))
-def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, stop_at):
+@pytest.mark.parametrize("step", range(2, 13))
+def test_an_interrupted_run_ends_with_the_same_weights(tmp_path, step):
     whole, outcome, curve = train(tmp_path / "a.pt", every=0)
     with pytest.raises(Stop):
-        train(tmp_path / "b.pt", stop_at=stop_at)
+        train(tmp_path / "b.pt", at_step=stop_at(step))
     again, resumed, curve_again = train(tmp_path / "b.pt")
     assert all(torch.equal(whole[name], again[name]) for name in whole)
     assert resumed.history == outcome.history and curve_again.rows == curve.rows

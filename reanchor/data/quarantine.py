@@ -25,6 +25,7 @@ from reanchor.data.captions import REASONS
 from reanchor.data.decode import Rejected, decode_image, decode_mask, inside
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection, printable
 from reanchor.errors import ReanchorError
+from reanchor.workers import ending
 
 ORDER = {"train": 0, "val": 1, "query": 2, "gallery": 3}
 CHUNK = 32  # images per job
@@ -111,7 +112,7 @@ def _run(check: Callable[[int, Entry], Checked | Rejection], work: list[tuple[in
     """Threads do: reading, hashing, decoding and resizing all release Python's lock."""
     jobs = [work[start:start + CHUNK] for start in range(0, len(work), CHUNK)]
     checked, rejections = [], []
-    with warnings.catch_warnings(), ThreadPoolExecutor(workers) as pool:
+    with warnings.catch_warnings(), ending(ThreadPoolExecutor(workers)) as pool:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels decides
         done = pool.map(lambda job: [check(index, entry) for index, entry in job], jobs)
         with tqdm(total=len(work), desc="prepare", unit="image", disable=None) as bar:

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import multiprocessing
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from reanchor.occlusion.occluded_set import write_occluded
 from reanchor.occlusion.plan import Suite, plan
 from reanchor.occlusion.sheet import write_contact_sheet
 from reanchor.occlusion.workshop import Copies, Workshop, open_workshop, work
+from reanchor.workers import Processes, ending
 
 CHUNK = 64  # images per job
 
@@ -71,20 +72,14 @@ def _make_sets(suites: list[Suite], workshop: Workshop, folder: Path, arguments:
     """Write every set below `folder`; the summary of each by split."""
     total = sum(len(suite.rows) for suite in suites)
     summary: dict = {"mask_source": workshop.mask_source, "train": {}, "val": [], "test": []}
-    # Processes are spawned: a fork of one that has threads (a training library's) may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, open_workshop, arguments) if processes > 1 else None
-    try:
-        with tqdm(total=total, desc="occlude", unit="image", disable=None) as bar:
-            for suite in suites:
-                entry = _make_set(suite, workshop, folder / suite.folder, pool, processes, bar)
-                if suite.split == "train":
-                    summary["train"] = entry
-                else:
-                    summary[suite.split].append(entry)
-    finally:
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
+    several = ending(Processes(processes, open_workshop, arguments)) if processes > 1 else nullcontext()
+    with several as pool, tqdm(total=total, desc="occlude", unit="image", disable=None) as bar:
+        for suite in suites:
+            entry = _make_set(suite, workshop, folder / suite.folder, pool, processes, bar)
+            if suite.split == "train":
+                summary["train"] = entry
+            else:
+                summary[suite.split].append(entry)
     return summary
 
 

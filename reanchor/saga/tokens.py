@@ -7,10 +7,14 @@ Shapes: n training images, V views, B images of a batch, P token paths, T patch 
 D token width, E joint width.
 """
 
+import contextlib
+import hashlib
+import io
 import json
 import math
 import mmap
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,7 +28,8 @@ from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.data import TrainingImages, augment
 from reanchor.clipreid.model import ReidModel
 from reanchor.config.sections import Finetune, Saga
-from reanchor.files import resumable_path, write_json
+from reanchor.errors import ReanchorError
+from reanchor.files import plain_disk_errors, write_json
 from reanchor.saga.batch import TokenBatch, tapped_blocks, token_batch
 
 
@@ -113,30 +118,71 @@ def open_tokens(path: Path, model: ReidModel, data: TrainingImages, finetune: Fi
 def cache_tokens(path: Path, fresh: FreshTokens, projected: bool, batch: int = 256) -> np.ndarray:
     """Write all views' tokens (and projected [CLS]) as fp16 at `path`, memory-mapped [n, V].
 
-    A caching that was cut short goes on behind the last batch that reached the disk.
+    Hashes beside it vouch for every batch of images that reached the disk; the others are made, or made anew.
+
+    Raises:
+        ReanchorError: when the disk is full; nothing stays then.
     """
-    if path.is_file():
-        return np.load(path, mmap_mode="r")
-    count, size = len(fresh.augmented.data.rows), fresh.augmented.size
-    shape, row = (count, fresh.views), row_type(fresh, projected)
-    tqdm.write(describe(shape, row, path))
-    progress = path.with_suffix(".progress.json")
-    with resumable_path(path) as partial:
-        done = json.loads(progress.read_text())["images"] if partial.is_file() and progress.is_file() else 0
-        if not done:
-            progress.unlink(missing_ok=True)  # of a partial that is gone: it would vouch for the new one's zeros
-        cache = _map(partial, shape, row, done)
-        step = math.ceil(batch / size) * size
-        for start in tqdm(range(done, count, step), desc="saga: token cache", disable=None):
-            stop = min(start + step, count)
+    shape, row = (len(fresh.augmented.data.rows), fresh.views), row_type(fresh, projected)
+    size = fresh.augmented.size
+    hashes = BatchHashes(path.with_suffix(".sha256.json"), math.ceil(batch / size) * size)
+    try:
+        with plain_disk_errors(path):
+            _fill(path, fresh, shape, row, hashes)
+    except ReanchorError:
+        path.unlink(missing_ok=True)
+        hashes.forget()
+        raise
+    return _map(path, shape, row, "r")
+
+
+def _fill(path: Path, fresh: FreshTokens, shape: tuple[int, int], row: np.dtype, hashes: "BatchHashes") -> None:
+    if _begin(path, shape, row):
+        hashes.forget()
+        tqdm.write(describe(shape, row, path))
+    cache = _map(path, shape, row, "r+")
+    for start in tqdm(range(0, shape[0], hashes.step), desc="saga: token cache", disable=None):
+        stop = min(start + hashes.step, shape[0])
+        if not hashes.vouch(start, cache[start:stop]):
+            if hashes.hold(start):
+                tqdm.write(f"{path}: images {start + 1} to {stop} are damaged; they are made anew", file=sys.stderr)
             for view in range(fresh.views):
                 _write(cache, fresh, start, stop, view)
             cache.flush()
-            let_go(cache)
-            write_json(progress, {"images": stop})
-        del cache
-    progress.unlink(missing_ok=True)
-    return np.load(path, mmap_mode="r")
+            hashes.add(start, cache[start:stop])
+        let_go(cache)
+
+
+class BatchHashes:
+    """The SHA-256 of every batch of `step` images of a cache, in a file; what cannot be read vouches for nothing."""
+
+    def __init__(self, path: Path, step: int):
+        self.path, self.step, self._known = path, step, {}
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+            kept = json.loads(path.read_bytes())
+            self._known = dict(kept["sha256"]) if kept["step"] == step else {}
+
+    def hold(self, start: int) -> bool:
+        """Whether the batch that begins at image `start` was finished once."""
+        return str(start) in self._known
+
+    def vouch(self, start: int, rows: np.ndarray) -> bool:
+        """Whether `rows` are what that batch was."""
+        return self.hold(start) and self._known[str(start)] == _sha256(rows)
+
+    def add(self, start: int, rows: np.ndarray) -> None:
+        """Vouch for `rows` from now on."""
+        self._known[str(start)] = _sha256(rows)
+        write_json(self.path, {"step": self.step, "sha256": self._known})
+
+    def forget(self) -> None:
+        """Vouch for nothing, on the disk neither."""
+        self._known = {}
+        self.path.unlink(missing_ok=True)
+
+
+def _sha256(rows: np.ndarray) -> str:
+    return hashlib.sha256(rows.view(np.uint8)).hexdigest()
 
 
 def let_go(cache: np.memmap) -> None:
@@ -152,14 +198,31 @@ def _write(cache: np.ndarray, fresh: FreshTokens, start: int, stop: int, view: i
         cache[name][start:stop, view] = getattr(out, name).half().cpu().numpy()
 
 
-def _map(partial: Path, shape: tuple[int, int], row: np.dtype, done: int) -> np.ndarray:
-    if done:
-        tqdm.write(f"saga: token cache: continued at image {done + 1}")
-        return np.load(partial, mmap_mode="r+")
-    cache = np.lib.format.open_memmap(partial, "w+", row, shape)
-    with open(partial, "r+b") as file:  # a full disk is an error now, not a SIGBUS while mapped
-        os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
-    return cache
+def _begin(path: Path, shape: tuple[int, int], row: np.dtype) -> bool:
+    """Make a .npy file of zeros where there is none of this shape; whether that was so."""
+    header = _header(shape, row)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as file:
+        file.seek(0)
+        new = file.read(len(header)) != header
+        if new:
+            file.truncate(0)
+            file.write(header)
+            file.flush()
+        size = len(header) + math.prod(shape) * row.itemsize
+        os.posix_fallocate(file.fileno(), 0, size)  # a full disk is an error now, not a SIGBUS while mapped
+    return new
+
+
+def _map(path: Path, shape: tuple[int, int], row: np.dtype, mode: str) -> np.memmap:
+    return np.memmap(path, row, mode, len(_header(shape, row)), shape)
+
+
+def _header(shape: tuple[int, int], row: np.dtype) -> bytes:
+    stream = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, described)
+    return stream.getvalue()
 
 
 def row_type(fresh: FreshTokens, projected: bool) -> np.dtype:

@@ -2,9 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 
 import numpy as np
 from tqdm import tqdm
@@ -13,6 +11,7 @@ from reanchor.streetfolk.camera import make_camera
 from reanchor.streetfolk.captions import describe
 from reanchor.streetfolk.identity import generator, make_identity
 from reanchor.streetfolk.photo import Frame, Photo, take
+from reanchor.workers import Processes, ending
 
 CHUNK = 16  # identities a process renders at a time
 
@@ -93,7 +92,7 @@ def run_ordered(work: Callable, jobs: Iterable, processes: int) -> Iterator:
     if processes == 1:
         yield from map(work, jobs)
         return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ending(Processes(processes)) as pool:
         waiting: deque = deque()
         for job in jobs:
             waiting.append(pool.submit(work, job))

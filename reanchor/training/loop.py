@@ -12,10 +12,12 @@ from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from reanchor.errors import ReanchorError
+from reanchor.interruption import Interrupted, held, let_through, waiting
 from reanchor.training import checkpoint
 from reanchor.training.device import uses_bf16
+from reanchor.training.fitting import fits
 from reanchor.training.memory import freed_memory_kept
-from reanchor.training.ranks import average_gradients, rank
+from reanchor.training.ranks import average_gradients, largest, rank
 from reanchor.training.recorder import Recorder
 
 
@@ -78,6 +80,7 @@ class Outcome:
 class Trainer:
     """Runs a `Job`; a checkpoint at `path` made under the same `mark` is continued.
 
+    Told to stop (`reanchor.interruption`), it ends its step and leaves a checkpoint of it.
     Of several ranks (`reanchor.training.ranks`) each draws for itself, and the first one writes; a resume is
     exact for one process only.
     """
@@ -96,13 +99,14 @@ class Trainer:
 
         Raises:
             ReanchorError: when a loss term is no longer finite.
+            Interrupted: told to stop.
         """
         torch.manual_seed(self.job.seed + rank())
         self._resume()
         for row in self.state.history:
             self.recorder.log(row["step"], row)
-        with freed_memory_kept(), tqdm(total=self.job.epochs, initial=self.state.epoch, desc=self.job.name,
-                                       unit="epoch", disable=None) as bar:
+        with held(), freed_memory_kept(), tqdm(total=self.job.epochs, initial=self.state.epoch, desc=self.job.name,
+                                               unit="epoch", disable=None) as bar:
             while self.state.epoch < self.job.epochs:
                 self._epoch(bar)
         if self.best is not None:
@@ -116,10 +120,13 @@ class Trainer:
         started = time.perf_counter()
         while state.step < len(batches):
             self._step(batches[state.step], len(batches))
-            if self.every and state.steps % self.every == 0:
+            told = self._told_to_stop()
+            if told or (self.every and state.steps % self.every == 0):
                 state.seconds += time.perf_counter() - started
-                self._save()
+                self._save(self._content())
                 started = time.perf_counter()
+            if told:
+                raise self._interrupted(told)
         state.seconds += time.perf_counter() - started
         self._end_epoch(len(batches))
         bar.update()
@@ -159,22 +166,43 @@ class Trainer:
         row |= {"epoch": state.epoch + 1, "step": state.steps, "lr": job.optimizer.param_groups[0]["lr"]}
         last = state.epoch + 1 == job.epochs
         if job.validate and ((state.epoch + 1) % job.validate_epochs == 0 or last):
-            job.module.eval()
-            figures = job.validate()
+            figures = self._validate()
             row |= figures
             if figures["score"] > state.best_score:
                 state.best_score, state.best_epoch = figures["score"], state.epoch + 1
                 self.best = copy.deepcopy(job.module.state_dict())
         state.history.append(row)
         state.epoch, state.step, state.sums = state.epoch + 1, 0, {}
-        self._save()
-        self.recorder.log(row["step"], row)
+        self._save(self._content())
+        if told := self._told_to_stop():
+            raise self._interrupted(told)
+        with let_through():
+            self.recorder.log(row["step"], row)
 
-    def _save(self) -> None:
-        if rank():
-            return
-        checkpoint.save(self.path, {
-            "mark": self.mark,
+    def _validate(self) -> dict[str, float]:
+        """Told to stop meanwhile, the epoch's steps are kept; who goes on judges them."""
+        content = self._content()  # of before: judging may draw random numbers
+        self.job.module.eval()
+        try:
+            with let_through():
+                return self.job.validate()
+        except Interrupted as told:
+            self._save(content)
+            raise self._interrupted(told.number) from None
+
+    def _told_to_stop(self) -> int:
+        """The signal that ends this training, or 0; all ranks hear what one was told."""
+        return largest(waiting(), next(self.job.module.parameters()).device)
+
+    def _interrupted(self, told: int) -> Interrupted:
+        return Interrupted(told, f"a checkpoint of epoch {self.state.epoch + 1}, step {self.state.step}")
+
+    def _save(self, content: dict) -> None:
+        if not rank():
+            checkpoint.save(self.path, self.mark, content)
+
+    def _content(self) -> dict:
+        return {
             "state": vars(self.state),
             "module": self.job.module.state_dict(),
             "best": self.best,
@@ -182,11 +210,11 @@ class Trainer:
             "generator": self.generator.get_state(),
             "global_generator": torch.get_rng_state(),
             "cuda_generators": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        })
+        }
 
     def _resume(self) -> None:
-        saved = checkpoint.load(self.path)
-        if saved is None or saved["mark"] != self.mark:
+        saved = checkpoint.load(self.path, self.mark, lambda saved: fits(saved, self._content()))
+        if saved is None:
             return
         self.state = State(**saved["state"])
         self.job.module.load_state_dict(saved["module"])
@@ -194,7 +222,7 @@ class Trainer:
         self.best = saved["best"]
         self.generator.set_state(saved["generator"])
         torch.set_rng_state(saved["global_generator"])
-        if saved["cuda_generators"]:
+        if len(saved["cuda_generators"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(saved["cuda_generators"])
         if rank():  # the states are those of rank 0: others draw from streams of their own again
             parts = np.random.SeedSequence([self.job.seed, rank(), self.state.steps])

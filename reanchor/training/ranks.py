@@ -74,3 +74,12 @@ def average_gradients(module: nn.Module) -> None:
                 parameter.grad = torch.zeros_like(parameter)
             dist.all_reduce(parameter.grad)
             parameter.grad /= ranks
+
+
+def largest(value: int, device: torch.device) -> int:
+    """The largest of all ranks' values, on every rank."""
+    if world_size() == 1:
+        return value
+    values = torch.tensor(value, device=device)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return int(values)
