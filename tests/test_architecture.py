@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NEUTRAL = (
     "stages/__init__.py",
     "stages/runner.py",
-    "stages/tracking.py",
+    "stages/tracking/",
     "stages/curves.py",
     "stages/models.py",
     "stages/pyfunc_model.py",
@@ -141,7 +141,7 @@ def test_the_flows_import_no_machine_learning():
 
 
 def test_model_files_are_never_unpickled():
-    for file in [*sorted((ROOT / "reanchor").rglob("*.py")), *sorted((ROOT / "stages").glob("*.py"))]:
+    for file in [*sorted((ROOT / "reanchor").rglob("*.py")), *sorted((ROOT / "stages").rglob("*.py"))]:
         for call in (node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)):
             name = ast.unparse(call.func)
             assert name not in ("pickle.load", "pickle.loads"), file
