@@ -8,11 +8,13 @@ command can be run again. Exit status 1 when something stays.
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from stages.tracking.pending import pending_files
+from stages.tracking.records import experiment_id
 from stages.tracking.resend import send
-from stages.tracking.store import store_of
+from stages.tracking.store import Store, Unreachable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,9 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
     files = pending_files(root)
     if not files:
         print("log_pending: nothing is kept")
+    store = Store(root)
     for file in files:
-        sent, said = send(store_of(root), file)
+        sent, said = send(store, file)
         stay += not sent
+        if store.reason:  # of this file, or of all?
+            store = Store(root)
+            with suppress(Unreachable):
+                store.ask(lambda client: experiment_id(client, root))
         print(f"{file.name}: {said}", file=sys.stdout if sent else sys.stderr, flush=True)
     return 1 if stay else 0
 

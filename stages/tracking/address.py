@@ -1,11 +1,13 @@
 """Where runs go: the repository's own SQLite file, or what MLFLOW_TRACKING_URI names."""
 
 import os
+import re
 from pathlib import Path
 
 from reanchor.errors import ReanchorError
 
 EXPERIMENT = "reanchor"
+_MEANT_OTHERWISE = re.compile("[?%]")  # in SQLAlchemy's addresses; quoted, MLflow makes a folder of the quoted name
 URI_VARIABLE = "MLFLOW_TRACKING_URI"
 
 
@@ -33,14 +35,14 @@ def tracking_uri(root: Path) -> str:
     """MLFLOW_TRACKING_URI, or the SQLite file of the repository.
 
     Raises:
-        ReanchorError: the repository's path holds "?", and the current folder lies outside.
+        ReanchorError: the repository's path holds "?" or "%", and the current folder lies outside.
     """
     if not is_own():
         return os.environ[URI_VARIABLE]
     file = str(database(root))
-    if "?" in file:  # where SQLAlchemy takes options to begin, with no way to quote it: named from the current folder
+    if _MEANT_OTHERWISE.search(file):
         file = os.path.relpath(file)
-    if "?" in file:
-        raise ReanchorError(f"{database(root)}: MLflow cannot open a path that holds '?'; start from the "
+    if _MEANT_OTHERWISE.search(file):
+        raise ReanchorError(f"{database(root)}: MLflow cannot open a path that holds '?' or '%'; start from the "
                             "repository's folder or rename it")
     return f"sqlite:///{file}"

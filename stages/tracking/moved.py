@@ -23,13 +23,14 @@ _ADDRESSED = (  # where the experiment's addresses stand
 def mend(database: Path, artifacts: Path) -> str | None:
     """Let `database` name its models in `artifacts` (<workspace>/mlruns/artifacts); the old place, None if it did.
 
-    All of it in one transaction, which ends with the addresses inside the models' own files.
+    All of it in one transaction, which ends with the addresses inside the models' own files. A file that cannot be
+    opened shows here at once; MLflow would try for minutes.
 
     Raises:
         sqlite3.Error: the file is no database, or is locked for LOCK_SECONDS, or cannot be written.
         OSError: a model's file cannot be written.
     """
-    connection = sqlite3.connect(f"{database.as_uri()}?mode=rw", uri=True, timeout=LOCK_SECONDS, isolation_level=None)
+    connection = sqlite3.connect(f"{database.as_uri()}?mode=rwc", uri=True, timeout=LOCK_SECONDS, isolation_level=None)
     try:
         if not _elsewhere(connection, artifacts):
             return None

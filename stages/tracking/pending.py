@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stages.tracking.address import home
-from stages.tracking.records import UNFINISHED, Record, now
+from stages.tracking.records import UNFINISHED, Record, is_record, now
 
 FOLDERS = ("mlruns/pending", ".checkpoints/pending")  # the second where the first cannot be written
 
@@ -93,7 +93,7 @@ def read(file: Path) -> list[Record]:
         ValueError: the file holds something else.
     """
     records = [json.loads(line) for line in _whole(file).splitlines()]
-    if not all(isinstance(record, dict) and "kind" in record for record in records):
+    if not all(is_record(record) for record in records):
         raise ValueError("not a file of kept records")
     return records
 

@@ -1,15 +1,6 @@
 """What is logged, as plain records: sent to MLflow by the same code now or later.
 
-A run is a head, followed by records of these kinds:
-
-    {"kind": "run", "opened", "key", "name", "tags", "params", "start", "run_id"}
-    {"kind": "metrics", "points": [[name, value, time, step]]}
-    {"kind": "tags", "tags"}
-    {"kind": "model", "model", "folder", "sha256"}      # the folder relative to the workspace
-    {"kind": "end", "status", "time"}
-    {"kind": "figures", "sha256", "name", "tags", "points"}     # of a judging stage, for the run of these weights
-
-Each may be sent again without doubling anything.
+A run is a head (kind "run") followed by others. Each may be sent again without doubling anything.
 """
 
 import time
@@ -27,6 +18,19 @@ OPENED_TAG = "reanchor.opened"  # a name for the run that it has before MLflow g
 UNFINISHED = ("RUNNING", "KILLED")
 _BATCH = 1000  # MLflow's limit for one call
 Record = dict[str, Any]
+FIELDS = {  # of a record, by its kind
+    "run": ("opened", "key", "name", "tags", "params", "start", "run_id"),
+    "metrics": ("points",),  # [[name, value, time, step]]
+    "tags": ("tags",),
+    "model": ("model", "folder", "sha256"),  # the folder relative to the workspace
+    "end": ("status", "time"),
+    "figures": ("sha256", "name", "tags", "points"),  # of a judging stage, for the run of these weights
+}
+
+
+def is_record(value: Any) -> bool:
+    """Whether something read from a file is a record."""
+    return isinstance(value, dict) and value.get("kind") in FIELDS and set(FIELDS[value["kind"]]) <= set(value)
 
 
 def now() -> int:

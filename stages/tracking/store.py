@@ -52,7 +52,7 @@ class Store:
     def say(self, consequence: str) -> None:
         """One line on stderr about the trouble and what follows from it, once per process."""
         if not self._said:
-            print(f"tracking: {self.reason}; {' '.join(consequence.split())}", file=sys.stderr, flush=True)
+            _tell(f"{self.reason}; {consequence}")
         self._said = True
 
 
@@ -73,8 +73,8 @@ def connect(root: Path) -> Any:
     uri = tracking_uri(root)
     if is_own():
         database(root).parent.mkdir(parents=True, exist_ok=True)
-        if not _is_new(root) and (old := moved.mend(database(root), artifacts(root))):
-            print(f"tracking: {database(root)}: addresses in {old} now name this workspace", file=sys.stderr, flush=True)
+        if (old := moved.mend(database(root), artifacts(root))):
+            _tell(f"{database(root)}: addresses in {old} now name this workspace")
     given = os.environ.get(URI_VARIABLE)
     mlflow.set_tracking_uri(uri)
     if given is None:  # MLflow exports its choice, which would then look like the user's
@@ -116,6 +116,10 @@ def plain(error: BaseException) -> str:
     return " ".join(first.split()) or type(error).__name__
 
 
+def _tell(line: str) -> None:
+    print(f"tracking: {' '.join(line.split())}", file=sys.stderr, flush=True)
+
+
 def _import_mlflow() -> None:
     import mlflow  # noqa: F401
 
@@ -123,7 +127,7 @@ def _import_mlflow() -> None:
 
 
 def _is_new(root: Path) -> bool:
-    return is_own() and not (database(root).is_file() and database(root).stat().st_size)
+    return is_own() and not (database(root).exists() and database(root).stat().st_size)
 
 
 def _where(root: Path) -> str:
