@@ -362,8 +362,8 @@ def test_a_restored_gate_names_its_parents(workspace):
     tracking.log_methods(workspace, {"gated/whole/mAP": 41.0}, "evaluate", params)
     (run,) = runs(workspace)
     parents = {key: value for key, value in run.data.tags.items() if key.startswith("reanchor.parent.")}
-    assert parents == {f"reanchor.parent.{name.rpartition('/')[2]}": tracking.weights_sha256(workspace / "models" / name)
-                       for name in ("backbone", "finetune/baseline")}
+    assert parents == {"reanchor.parent.backbone": tracking.weights_sha256(workspace / "models/backbone"),
+                       "reanchor.parent.baseline": tracking.weights_sha256(workspace / "models/finetune/baseline")}
 
 
 def test_nobody_is_told_what_is_run_here(workspace):
