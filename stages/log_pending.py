@@ -11,8 +11,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from stages.tracking.address import EXPERIMENT
 from stages.tracking.pending import pending_files
-from stages.tracking.records import experiment_id
 from stages.tracking.resend import send
 from stages.tracking.store import Store, Unreachable
 
@@ -23,18 +23,23 @@ def main(arguments: list[str] | None = None) -> int:
                             formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
     root, stay = Path.cwd(), 0
     files = pending_files(root)
+    store = _connected(root)
     if not files:
-        print("log_pending: nothing is kept")
-    store = Store(root)
+        print("; ".join(["log_pending: nothing is kept", *filter(None, [store.reason])]))
     for file in files:
         sent, said = send(store, file)
         stay += not sent
-        if store.reason:  # of this file, or of all?
-            store = Store(root)
-            with suppress(Unreachable):
-                store.ask(lambda client: experiment_id(client, root))
+        store = _connected(root) if store.reason else store  # was it this file, or is it MLflow?
         print(f"{file.name}: {said}", file=sys.stdout if sent else sys.stderr, flush=True)
     return 1 if stay else 0
+
+
+def _connected(root: Path) -> Store:
+    """A store that has been asked once; connecting also mends the addresses of a moved workspace."""
+    store = Store(root)
+    with suppress(Unreachable):
+        store.ask(lambda client: client.get_experiment_by_name(EXPERIMENT))
+    return store
 
 
 if __name__ == "__main__":
