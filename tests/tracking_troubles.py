@@ -7,9 +7,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from safetensors.numpy import save_file
+
+from stages import tracking
+from stages.runner import run_stage
+from stages.tracking import moved
 
 URI = "MLFLOW_TRACKING_URI"
 
@@ -20,11 +25,36 @@ def weights(folder: Path, value: float = 1.0) -> Path:
     return folder
 
 
+def train(workspace) -> None:
+    (workspace / "params.yaml").write_text("saga: {epochs_a: 3}\n")
+    folder = weights(workspace / "models/saga", 2.0)
+
+    def body(run) -> dict:
+        for step in (1, 2, 3):
+            run.recorder("saga").log(step, {"loss": 4.0 - step})
+        run.log_model("saga", folder)
+        return {"images_per_second": 120.0, "best": "epoch 2"}
+
+    run_stage("saga", body)
+
+
+def runs(workspace) -> list:
+    client = tracking.connect(workspace)
+    experiment = client.get_experiment_by_name("reanchor")
+    return client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def curve(workspace, run_id: str) -> list[tuple[int, float]]:
+    history = tracking.connect(workspace).get_metric_history(run_id, "loss")
+    return [(point.step, point.value) for point in history]
+
+
 @contextmanager
 def locked(workspace: Path) -> Iterator[None]:
     holder = sqlite3.connect(workspace / "mlruns/mlflow.db", isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    yield
+    with mock.patch.object(moved, "LOCK_SECONDS", 0.2):
+        yield
     holder.close()
 
 
