@@ -8,6 +8,7 @@ STAMP := $(VENV)/.complete
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 export PYTHONUNBUFFERED := 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
 # Every stage is a process of its own; compiling its libraries anew each time would cost it ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -56,6 +57,7 @@ report: setup ## open the report in a browser
 	@python -m webbrowser -t "file://$(CURDIR)/reports/index.html"
 
 mlflow: setup ## MLflow on port 5000: the training runs
+	@python -m stages.log_pending || true
 	@mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db
 
 prefect: setup ## Prefect on port 4200: the pipeline's runs

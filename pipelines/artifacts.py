@@ -75,11 +75,11 @@ def link_model_run(workspace: Path, stage: str) -> str | None:
     folder = workspace / MODEL_STAGES.get(stage, "none")
     if not any(folder.rglob("*.safetensors")):
         return None
-    from stages.tracking import connect, find_run, weights_sha256
+    from stages.tracking import experiment_of, find_run, weights_sha256
 
     run_id = find_run(workspace, weights_sha256(folder))
     if run_id is not None:
-        experiment = connect(workspace).get_run(run_id).info.experiment_id
+        experiment = experiment_of(workspace)
         create_link_artifact(key=artifact_key(f"mlflow-{stage}"), description=f"MLflow run of {stage}",
                              link=f"{MLFLOW_PAGE}/#/experiments/{experiment}/runs/{run_id}", link_text=run_id)
     return run_id

@@ -1,7 +1,12 @@
 """One thin file per DVC stage: settings and folders in, a library call, metrics out."""
 
+import os
 import signal
 import sys
+
+# Nobody is told what is run here. Read when mlflow and huggingface_hub are imported, so set before; yours win.
+for _variable in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):
+    os.environ.setdefault(_variable, "true")
 
 # While Python looks for the module of `python -m stages.<name>` its name is "-m". From here to `run_stage`, torch is
 # imported for seconds: a Ctrl-C ends that without the traceback of Python's own handler.

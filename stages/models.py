@@ -24,7 +24,7 @@ def log_pyfunc(run_id: str, folder: Path, name: str) -> None:
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
             name=name, python_model=str(HERE / _CODE.get(name, "pyfunc_model.py")),
-            artifacts={"folder": str(folder)}, code_paths=[str(HERE.parent / "reanchor")],
+            artifacts={"folder": folder.absolute().as_uri()}, code_paths=[str(HERE.parent / "reanchor")],
             signature=_signature(name), pip_requirements=_requirements())  # given: inferring them loads the model
     mlflow.MlflowClient().update_run(run_id, status="RUNNING")  # its figures are still to come
 

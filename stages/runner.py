@@ -154,7 +154,7 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
     metrics["peak_memory_mb"] = peak_memory_mb()
     write_json(run.report / "metrics.json", metrics)
     if run.name in JUDGING_STAGES:
-        log_methods(run.root, metrics, run.name)
+        log_methods(run.root, metrics, run.name, run.params)
     run.close("FINISHED", metrics)
     print(f"[{label}] finished in {metrics['seconds']} s, peak memory {metrics['peak_memory_mb']} MB",
           flush=True)

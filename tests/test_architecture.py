@@ -21,7 +21,7 @@ NEUTRAL = (
     "stages/runner.py",
     "stages/inputs.py",
     "stages/stopping.py",
-    "stages/tracking.py",
+    "stages/tracking/",
     "stages/curves.py",
     "stages/models.py",
     "stages/pyfunc_model.py",

@@ -1,0 +1,73 @@
+"""What a model came from: commit, data, parent weights, settings."""
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from reanchor.config import Params, flatten
+from stages.tracking.tables import SECTIONS
+
+PARENT_VARIABLE = "REANCHOR_PARENT_RUN"  # MLFLOW_RUN_ID would resume that run instead
+PARENT_TAG = "mlflow.parentRunId"
+
+
+def weights_sha256(folder: Path) -> str:
+    """Hash of a model folder's safetensors: the file's own, or one over all files' names and hashes.
+
+    Raises:
+        FileNotFoundError: no such file in `folder`.
+    """
+    files = sorted(Path(folder).rglob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(2, "no weights", str(Path(folder) / "*.safetensors"))
+    hashes = [_file_sha256(file) for file in files]
+    if len(files) == 1:
+        return hashes[0]
+    lines = [f"{digest}  {file.relative_to(folder).as_posix()}\n"
+             for file, digest in zip(files, hashes, strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def data_sha256(root: Path) -> str:
+    """Hash of the manifest, which holds every image's checksum and split."""
+    manifest = root / "data/prepared/manifest.parquet"
+    return _file_sha256(manifest) if manifest.is_file() else "none"
+
+
+def origin(root: Path, model: str, parents: tuple[str, ...]) -> dict[str, str]:
+    """Tags that say what a model came from: commit, data, parent weights, enclosing run."""
+    tags = {"mlflow.source.git.commit": _git(root, "rev-parse", "HEAD"),
+            "reanchor.uncommitted_changes": str(bool(_git(root, "status", "--porcelain", "-uno"))).lower()}
+    if model != "backbone":  # which reads no prepared data
+        tags["reanchor.data_sha256"] = data_sha256(root)
+    for folder in parents:
+        if any((root / folder).rglob("*.safetensors")):
+            tags[f"reanchor.parent.{Path(folder).name}"] = weights_sha256(root / folder)
+    if os.environ.get(PARENT_VARIABLE):
+        tags[PARENT_TAG] = os.environ[PARENT_VARIABLE]
+    return tags
+
+
+def settings_of(stage: str, params: Params) -> dict[str, str]:
+    """A run's params: the stage's sections of params.yaml, dataset and image size."""
+    leaves: dict[str, Any] = {}
+    for section in SECTIONS.get(stage, ()):
+        leaves.update(flatten(getattr(params, section), section))
+    leaves.update({"dataset": params.prepare.root, "size": f"{params.prepare.height}x{params.prepare.width}"})
+    return {key: str(value) for key, value in leaves.items()}
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints; nothing outside a repository or without git."""
+    try:
+        answer = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return answer.stdout.strip()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

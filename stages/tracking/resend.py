@@ -1,0 +1,52 @@
+"""Log later what was kept."""
+
+from pathlib import Path
+from typing import Any
+
+from stages.tracking.pending import held, read
+from stages.tracking.records import Record, add_figures, adopt, apply, begin
+from stages.tracking.store import Store, Unreachable
+
+
+def send(store: Store, file: Path) -> tuple[bool, str]:
+    """Send a kept file and remove it: (whether it was sent, what to say in one line)."""
+    try:
+        with held(file):
+            records = read(file)
+            notes = _send_all(store, records)
+            file.unlink()
+    except BlockingIOError:
+        return False, "still written by a running stage; run this again when it has ended"
+    except Unreachable as error:
+        return False, f"stays, {error}"
+    except ValueError as error:
+        return False, f"cannot be read ({error}); remove it"
+    except OSError as error:
+        return False, f"stays, {error}"
+    return True, "; ".join([f"logged, {len(records)} records", *notes])
+
+
+def _send_all(store: Store, records: list[Record]) -> list[str]:
+    """Notes on what had to be left out."""
+    run_id: Any = None
+    notes: list[str | None] = []
+    for record in records:
+        if record["kind"] == "run":
+            run_id = store.ask(lambda client, head=record: _begin(client, store.root, head))
+        elif record["kind"] == "figures":
+            store.ask(lambda client, figures=record: add_figures(client, store.root, figures))
+        else:
+            notes.append(_apply(store, run_id, record))
+    return [note for note in notes if note]
+
+
+def _apply(store: Store, run_id: str, record: Record) -> str | None:
+    seconds = {"seconds": 600.0} if record["kind"] == "model" else {}  # nobody waits for this
+    return store.ask(lambda client: apply(client, store.root, run_id, record), **seconds)
+
+
+def _begin(client: Any, root: Path, head: Record) -> str:
+    run_id = begin(client, root, head)
+    if not head["key"]:  # a group
+        adopt(client, root, head["opened"], run_id)
+    return run_id
