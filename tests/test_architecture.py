@@ -26,7 +26,6 @@ NEUTRAL = (
     "stages/models.py",
     "stages/pyfunc_model.py",
     "stages/pyfunc_prompts.py",
-    "stages/pyfunc_text.py",
     "reanchor/__init__.py",
     "reanchor/errors.py",
     "reanchor/files.py",

@@ -14,7 +14,7 @@ import pytest
 from evaluation_fakes import GRID, FakeEmbedder, fill_workspace, make_study
 from PIL import Image
 
-from reanchor.config.sections import Evaluate, Nfc, Params, Rerank
+from reanchor.config.sections import Evaluate, Nfc, Params, Report, Rerank
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.evaluate import evaluate
 from reanchor.evaluation.ranking import Labels
@@ -22,6 +22,7 @@ from reanchor.report import names, pictures, words
 from reanchor.report.build import write_report
 from reanchor.report.charts import Series, line_chart, ticks
 from reanchor.report.curves import read_columns, training_charts
+from reanchor.report.galleries import gallery_blocks
 from reanchor.report.summary import read_json
 from reanchor.report.table import format_table, results_table
 
@@ -291,3 +292,19 @@ def test_missing_evaluation_is_one_line(tmp_path):
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(ReanchorError, match="not JSON"):
         read_json(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize(("judged", "main"), [
+    (["gated", "saga", "saga_refined"], "saga"), (["clip_reid", "gated", "imported"], "gated"),
+    (["saga_refined", "zero_shot"], "zero_shot")])
+def test_the_first_method_made_for_occlusion_chooses_the_galleries(judged, main):
+    study = make_study(identities=2)
+    right = {method: number % 2 for number, method in enumerate(judged)}  # who is right at the first query's first rank
+    rows = [{"method": method, "condition": "whole", "query_row": query, "query_index": query, "gallery_rows": [8],
+             "right": [True], "first_match": 1 if right[method] == query else 3, "average_precision": 0.5}
+            for method in judged for query in (0, 1)]
+    blocks = gallery_blocks(rows, study, Report(gallery_queries=2))
+    assert [block["outcome"] for block in blocks] == [f"{names.method(main)}: right at rank 1",
+                                                      f"{names.method(main)}: first match at rank 3"]
+    assert blocks[0]["caption"] == f"person 1, camera {1 + right[main]}"
+    assert gallery_blocks([], study, Report()) == []

@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
 from reanchor.config import Params
@@ -144,7 +145,9 @@ def test_the_model_loads_as_a_pyfunc(workspace, monkeypatch):
 
     monkeypatch.setattr("reanchor.embedding.load_embedder", lambda folder, device: Embedder(folder))
     run = tracking.ModelRun.open(workspace, "saga", "saga", Params())
-    run.log_model(weights(workspace / "models/saga", 2.0))
+    folder = weights(workspace / "models/saga", 2.0)
+    (folder / "model.json").write_text('{"kind": "saga", "spec": {"image_size": [4, 2]}}')
+    run.log_model(folder)
     run.close("FINISHED", {})
     (logged,) = mlflow.search_logged_models(
         experiment_ids=[tracking.connect(workspace).get_run(run.run_id).info.experiment_id],
@@ -155,9 +158,12 @@ def test_the_model_loads_as_a_pyfunc(workspace, monkeypatch):
     assert "weights.safetensors" in stored and not [name for name in stored if name.endswith((".pkl", ".pt"))]
     model = mlflow.pyfunc.load_model(logged.model_uri)
     (images,) = model.metadata.signature.inputs.inputs
-    assert (images.type, images.shape) == (np.dtype("uint8"), (-1, -1, -1, 3))
+    assert (images.type, images.shape) == (np.dtype("uint8"), (-1, 4, 2, 3))
     features = model.predict(np.full((2, 4, 2, 3), 10, dtype=np.uint8))
     np.testing.assert_allclose(features, np.full((2, 3), 20.0))
+    for wrong in (np.zeros((2, 2, 4, 3), np.uint8), np.zeros((2, 4, 2, 3)), np.zeros((4, 2, 3), np.uint8)):
+        with pytest.raises(mlflow.MlflowException, match=r"(?i)schema"):  # swapped sides, floats, no batch
+            model.predict(wrong)
 
 
 def test_learned_prompts_load_as_a_pyfunc(workspace):

@@ -303,7 +303,7 @@ def test_features_behind_necks_that_a_checkpoint_lacks_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("break_it", "settings", "message"), [
     (lambda f: (f / "model.json").unlink(), {}, "no model here"),
-    (lambda f: (f / "model.json").write_text("{"), {}, "not a whole model .JSONDecodeError"),
+    (lambda f: (f / "model.json").write_text("{"), {}, "model.json: got what is no JSON"),
     (lambda f: (f / "model.json").write_text('{"kind": "other"}'), {}, "got kind 'other'"),
     (lambda f: (f / "model.json").write_text('{"kind": "reid"}'), {}, "not a whole model .KeyError"),
     (lambda f: (f / "weights.safetensors").unlink(), {}, "not a whole model .FileNotFoundError"),

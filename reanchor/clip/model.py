@@ -124,14 +124,24 @@ def read_model_json(folder: Path) -> dict:
     """The whole of model.json.
 
     Raises:
-        ReanchorError: when the folder holds no model.
+        ReanchorError: when the folder holds no model, or a model.json that tells no kind.
     """
-    path = Path(folder) / "model.json"
+    path, skipped = Path(folder) / "model.json", Path(folder) / "skipped.json"
+    if skipped.is_file() and not path.is_file():
+        reason = json.loads(skipped.read_text())["reason"]
+        raise ReanchorError(f"{folder}: no model here, its stage was skipped ({reason}); choose a folder with "
+                            "model.json, or settings that train it")
     if not path.is_file():
         raise ReanchorError(f"{path}: no model here; run the stage that writes it (`dvc repro`)")
     if (size := path.stat().st_size) > LARGEST_JSON:
         raise ReanchorError(f"{path}: {size} bytes; allowed: {LARGEST_JSON}; get another copy of the folder")
-    return json.loads(path.read_text())
+    try:
+        values = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ReanchorError(f"{path}: got what is no JSON ({error}); run the stage that writes it again") from error
+    if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
+        raise ReanchorError(f"{path}: tells no kind of model; allowed is what the stages write: run its stage again")
+    return values
 
 
 def spec_from(values: dict) -> ClipSpec:

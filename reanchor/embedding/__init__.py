@@ -6,17 +6,22 @@ from pathlib import Path
 from reanchor.clip.model import read_model_json
 from reanchor.embedding.flip import FlipAveraged, FlipBeside
 from reanchor.embedding.gate import GateEmbedder, load_gate
+from reanchor.embedding.joint import JointEmbedder, load_joint
+from reanchor.embedding.read import read_images
 from reanchor.embedding.reid import ReidEmbedder, load_reid, load_zero_shot
 from reanchor.embedding.saga import VARIANTS, SagaEmbedder, load_saga
 from reanchor.errors import ReanchorError
 from reanchor.training.device import choose_device
 
-__all__ = ["VARIANTS", "FlipAveraged", "FlipBeside", "GateEmbedder", "ReidEmbedder", "SagaEmbedder", "load_embedder"]
+__all__ = ["VARIANTS", "FlipAveraged", "FlipBeside", "GateEmbedder", "JointEmbedder", "ReidEmbedder", "SagaEmbedder",
+           "load_embedder", "read_images"]
+KINDS = ("clip", "reid", "saga", "gate", "text")
+AnyEmbedder = ReidEmbedder | SagaEmbedder | JointEmbedder
 
 
 def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", features: Sequence[str] = (),
-                  flip: bool = False, saga_features: Sequence[str] = ()) -> ReidEmbedder | SagaEmbedder | FlipAveraged:
-    """The model in `folder`, whatever its kind.
+                  flip: bool = False, saga_features: Sequence[str] = ()) -> AnyEmbedder | FlipAveraged:
+    """The model in `folder`, whatever its kind; of a text-based model of two features its image side.
 
     Args:
         variant: for SAGA, which feature: "fused" (weights chosen on validation identities, or given; with
@@ -29,7 +34,8 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", fea
         saga_features: for SAGA, further variants of the same pass (`evaluate.saga_features`).
 
     Raises:
-        ReanchorError: when the folder holds no model or the variant is unknown.
+        ReanchorError: when the folder holds no model, one without a feature of its own (MGCC), or the variant is
+            unknown.
     """
     if variant not in VARIANTS:
         raise ReanchorError(f"variant: got '{variant}', allowed are {', '.join(VARIANTS)}")
@@ -38,7 +44,7 @@ def load_embedder(folder: Path, device: str = "cpu", variant: str = "fused", fea
 
 
 def _load(folder: Path, device: str, variant: str, features: Sequence[str], saga_features: Sequence[str]
-          ) -> ReidEmbedder | SagaEmbedder:
+          ) -> AnyEmbedder:
     kind = read_model_json(folder)["kind"]
     if kind == "clip":
         return load_zero_shot(folder, device)
@@ -46,4 +52,10 @@ def _load(folder: Path, device: str, variant: str, features: Sequence[str], saga
         return load_gate(folder, device)
     if kind == "reid":
         return load_reid(folder, device, features)
-    return load_saga(folder, device, variant, saga_features)
+    if kind == "saga":
+        return load_saga(folder, device, variant, saga_features)
+    if kind == "text":
+        return load_joint(folder, device)
+    why = "compares sets of tokens and has no single feature" if kind == "mgcc" else "is unknown"
+    raise ReanchorError(f"{folder}: a model of kind '{kind}' {why}; allowed are {', '.join(KINDS)}: give such a "
+                        "folder, or search with reanchor.text.load.load_searcher")

@@ -18,7 +18,7 @@ class FlipAveraged:
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """As the embedder's, [B, D]; two passes."""
         plain = self.embedder.embed(images, camids, viewids)
-        mirrored = self.embedder.embed(np.ascontiguousarray(images[:, :, ::-1]), camids, viewids)
+        mirrored = self.embedder.embed(np.ascontiguousarray(np.asarray(images)[:, :, ::-1]), camids, viewids)
         variants = {name: _unit_sum(own, mirrored.variants[name]) for name, own in plain.variants.items()}
         return Embedding(_unit_sum(plain.features, mirrored.features),
                          self._weights(plain.token_weights, mirrored.token_weights), variants)
@@ -42,7 +42,7 @@ class FlipBeside:
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """The embedder's own outcome and the normalised sum with the mirror image's feature, [B, D]; two passes."""
         plain = self.embedder.embed(images, camids, viewids)
-        mirrored = self.embedder.embed(np.ascontiguousarray(images[:, :, ::-1]), camids, viewids)
+        mirrored = self.embedder.embed(np.ascontiguousarray(np.asarray(images)[:, :, ::-1]), camids, viewids)
         return Embedding(plain.features, plain.token_weights,
                          plain.variants | {"flip": _unit_sum(plain.features, mirrored.features)})
 

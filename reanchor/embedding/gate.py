@@ -7,7 +7,6 @@ import torch
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clipreid.model import ReidModel
-from reanchor.data.augment import normalise
 from reanchor.embedding.reid import ReidEmbedder, seen_by
 from reanchor.evaluation.embedder import Embedding
 from reanchor.gate.feature import look
@@ -25,9 +24,8 @@ class GateEmbedder(ReidEmbedder):
     @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Unit features (`reanchor.gate.feature`); token weights are the gate's, scaled to sum to 1."""
-        encoder, sides = self.model.encoder, self._sides(seen_by(camids, viewids))
-        pixels = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
-        pixels = pixels.to(self.device)
+        encoder, labels = self.model.encoder, seen_by(camids, viewids)
+        pixels, sides = self._pixels(images, labels), self._sides(labels)
         weights, features = look(encoder, pixels, None if sides is None else self.model.side(sides))
         shares = weights.clamp(min=1e-6)
         shares = shares / shares.sum(1, keepdim=True)

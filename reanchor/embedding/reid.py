@@ -12,6 +12,7 @@ from reanchor.clip.model import Clip, ClipSpec, freeze, read_model_json
 from reanchor.clipreid.model import Encoded, ReidModel, retrieval_feature
 from reanchor.clipreid.store import read_reid
 from reanchor.data.augment import normalise
+from reanchor.data.incoming import checked_images, checked_numbers
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 from reanchor.evaluation.preprocessing import Preprocessing
@@ -32,9 +33,17 @@ class ReidEmbedder:
         self.preprocessing = Preprocessing(*spec.image_size, spec.interpolation)
 
     def tokens(self, images: np.ndarray, labels: Labels, taps: tuple[int, ...] = ()) -> Encoded:
-        """One pass over uint8 images [B, H, W, 3]; of the labels only cameras and views are read."""
-        batch = normalise(torch.from_numpy(np.ascontiguousarray(images)), self.spec.mean, self.spec.std)
-        return self.model.encode(batch.to(self.device), self._sides(labels), taps)
+        """One pass over uint8 images [B, H, W, 3]; of the labels only cameras and views are read.
+
+        Raises:
+            ReanchorError: images of another dtype, layout or size than the model reads, or not as many as labels.
+        """
+        return self.model.encode(self._pixels(images, labels), self._sides(labels), taps)
+
+    def _pixels(self, images: np.ndarray, labels: Labels) -> Tensor:
+        given = checked_images(images, tuple(self.spec.image_size), self.name)
+        checked_numbers(labels.camids, "camids", len(given))
+        return normalise(torch.from_numpy(given), self.spec.mean, self.spec.std).to(self.device)
 
     def _sides(self, labels: Labels) -> Tensor | None:
         side = self.model.side
@@ -58,7 +67,13 @@ def _unit(features: Tensor) -> np.ndarray:
 
 
 def seen_by(camids: np.ndarray, viewids: np.ndarray | None) -> Labels:
-    """Labels of images whose identity is not asked for."""
+    """Labels of images whose identity is not asked for.
+
+    Raises:
+        ReanchorError: cameras or views that are no integers [B].
+    """
+    camids = checked_numbers(camids, "camids")
+    viewids = None if viewids is None else checked_numbers(viewids, "viewids", len(camids))
     return Labels(np.full(len(camids), -1), camids, viewids)
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from reanchor.data.incoming import checked_images
+from reanchor.errors import ReanchorError
 from reanchor.evaluation.embedder import Embedding
 
 STRIPES = 6
@@ -19,7 +21,15 @@ class ColourHistogram:
     grid = None
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
-        """Features [B, STRIPES * 128] of uint8 images [B, H, W, 3]; cameras and views are not used."""
+        """Features [B, STRIPES * 128] of uint8 images [B, H, W, 3] of any size; cameras and views are not used.
+
+        Raises:
+            ReanchorError: images of another dtype or layout, or lower than their stripes.
+        """
+        images = checked_images(images, None, self.name)
+        if images.shape[1] < STRIPES:
+            raise ReanchorError(f"{self.name}: images: got a height of {images.shape[1]}; allowed is {STRIPES} or "
+                                "more, a row for each stripe: resize them")
         colour_BHW = _colour_bin(images)
         stripe_H = np.arange(images.shape[1]) * STRIPES // images.shape[1]
         cells = int(np.prod(BINS))
@@ -27,7 +37,7 @@ class ColourHistogram:
         histogram = np.bincount(cell.ravel(), minlength=len(images) * STRIPES * cells)
         histogram = histogram.reshape(len(images), STRIPES, cells).astype(np.float64)
         histogram /= histogram.sum(2, keepdims=True) * STRIPES
-        return Embedding(np.sqrt(histogram).reshape(len(images), -1).astype(np.float32))
+        return Embedding(np.sqrt(histogram).reshape(len(images), STRIPES * cells).astype(np.float32))
 
 
 def _colour_bin(images: np.ndarray) -> np.ndarray:

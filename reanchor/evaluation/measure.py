@@ -14,7 +14,7 @@ from reanchor.evaluation.conditions import BOTH, DISTRACTOR, GALLERY, Condition,
 from reanchor.evaluation.draws import own_rows
 from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
 from reanchor.evaluation.memory import MemoryPlan, plan_memory
-from reanchor.evaluation.preprocessing import refuse_other_images
+from reanchor.evaluation.preprocessing import preprocessing_of, refuse_other_images
 from reanchor.evaluation.ranker import Ranker, Side
 from reanchor.evaluation.ranking import Ranking
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
@@ -51,7 +51,7 @@ def measure_method(name: str, embedder: Embedder, study: Study, config: Evaluate
         ReanchorError: the method reads images of another size or resize than the study's, the memory budget is
             too small, or no query has a match.
     """
-    refuse_other_images(name, getattr(embedder, "preprocessing", None), study.preprocessing)
+    refuse_other_images(name, preprocessing_of(embedder), study.preprocessing)
     one = _gallery_of(name, embedder, study.gallery_rows[:1], study, config)  # tells widths: the budget is met first
     ranker = Ranker(study, config, _plan(one, study, config))
     say(f"{name}: {ranker.plan.sentence()}")

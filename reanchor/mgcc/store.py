@@ -13,6 +13,7 @@ from reanchor.clip.model import Clip, ClipSpec, read_model_json, read_weights, s
 from reanchor.clip.tokenizer import tokenize
 from reanchor.config.sections import MgccModel
 from reanchor.data.augment import normalise
+from reanchor.data.incoming import checked_images
 from reanchor.mgcc.blocks import all_pairs
 from reanchor.mgcc.model import Mgcc
 from reanchor.mgcc.similarity import ImageSide, TextSide
@@ -49,8 +50,13 @@ class MgccSearcher:
 
     @torch.inference_mode()
     def images(self, images: np.ndarray) -> Encoded:
-        """{"whole": [B, D], "patches": [B, P, D], "patch_index": [B, P]} of uint8 RGB images [B, H, W, 3]."""
-        pixels = normalise(torch.from_numpy(np.require(images, requirements="CW")), self.spec.mean, self.spec.std)
+        """{"whole": [B, D], "patches": [B, P, D], "patch_index": [B, P]} of uint8 RGB images [B, H, W, 3].
+
+        Raises:
+            ReanchorError: images of another dtype, layout or size than the model reads.
+        """
+        given = checked_images(images, tuple(self.spec.image_size), self.name)
+        pixels = normalise(torch.from_numpy(given), self.spec.mean, self.spec.std)
         found = self.model.images(pixels.to(self.model.device))
         return {"whole": found.side.whole, "patches": found.side.patches, "patch_index": found.index}
 

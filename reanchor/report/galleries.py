@@ -15,11 +15,12 @@ from reanchor.report.words import MAIN
 def gallery_blocks(rankings: list[dict], study: Study, config: Report) -> list[dict]:
     """One block per shown query: its picture and each method's first ranks.
 
-    Queries alternate between conditions and, for the main method, between a right and a wrong first
-    rank; within that they are the first of the sample drawn by `evaluate`, not hand-picked.
+    Queries alternate between conditions and, for the main method (the first of `words.MAIN` that was judged, or else
+    the last one judged), between a right and a wrong first rank; within that they are the first of the sample drawn by
+    `evaluate`, not hand-picked.
     """
     methods = list(dict.fromkeys(row["method"] for row in rankings))
-    main = MAIN if MAIN in methods else methods[-1] if methods else ""
+    main = next((method for method in MAIN if method in methods), methods[-1] if methods else "")
     by_key = {(row["method"], row["condition"], row["query_row"]): row for row in rankings}
     blocks = []
     for condition, query_row in _choose(

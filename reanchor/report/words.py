@@ -2,7 +2,7 @@
 
 from reanchor.report import names
 
-MAIN = ("saga", "gated")  # methods made for occlusion, whose leads are told
+MAIN = ("saga", "gated")  # methods made for occlusion, whose leads are told; the first judged chooses the galleries
 
 
 def signed(value: float, digits: int = 1) -> str:

@@ -28,7 +28,7 @@ class DomainAnchors(nn.Module):
         return self._made_from(batch.tokens.mean(1))
 
     def _made_from(self, inputs: Tensor) -> Tensor:
-        return self.generate(inputs).view(len(inputs), self.count, -1)
+        return self.generate(inputs).unflatten(1, (self.count, -1))  # no image too
 
 
 class CameraDomainAnchors(DomainAnchors):

@@ -7,7 +7,7 @@ import numpy as np
 
 from reanchor.config.sections import Search
 from reanchor.evaluation.measure import sample_rows
-from reanchor.evaluation.preprocessing import Preprocessing, refuse_other_images
+from reanchor.evaluation.preprocessing import preprocessing_of, refuse_other_images
 from reanchor.evaluation.ranking import Ranking
 from reanchor.search.cost import measure_cost
 from reanchor.search.encode import encode_images, encode_sentences, exchange
@@ -36,9 +36,7 @@ def search_method(name: str, searcher: Searcher, study: SearchStudy, config: Sea
         ReanchorError: the method reads images of another size or resize than the study's, the memory budget is
             too small, or a similarity is not finite.
     """
-    spec = getattr(searcher, "spec", None)  # of the CLIP it stands on, where it has one
-    reads = None if spec is None else Preprocessing(*spec.image_size, spec.interpolation)
-    refuse_other_images(name, reads, study.preprocessing)
+    refuse_other_images(name, preprocessing_of(searcher), study.preprocessing)
     memory = _plan(searcher, study, config)
     say(f"{name}: {memory.sentence()}")
     searched = Searched(cut=cut_sentences(searcher, study.sentences.texts))

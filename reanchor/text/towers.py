@@ -17,6 +17,7 @@ from reanchor.clip.model import Clip, ClipSpec, read_model_json, read_weights, s
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
 from reanchor.data.augment import normalise
+from reanchor.data.incoming import checked_images
 from reanchor.text.searcher import Encoded
 from reanchor.text.words import clean_sentence
 
@@ -99,8 +100,9 @@ class DualSearcher:
 
     @torch.inference_mode()
     def images(self, images: np.ndarray) -> Encoded:
-        """{"feature": unit [B, E]} of uint8 RGB images [B, H, W, 3]."""
-        pixels = normalise(torch.from_numpy(np.require(images, requirements="CW")), self.spec.mean, self.spec.std)
+        """{"feature": unit [B, E]} of uint8 RGB images [B, H, W, 3]; ReanchorError where they are not as it reads."""
+        given = checked_images(images, tuple(self.spec.image_size), self.name)
+        pixels = normalise(torch.from_numpy(given), self.spec.mean, self.spec.std)
         return {"feature": F.normalize(self.model.images(pixels.to(self.model.device)).float(), dim=1)}
 
     def read(self, sentence: str) -> str:
