@@ -38,7 +38,7 @@ def test_no_stage_has_an_output_that_keeps_it_out_of_the_run_cache(root):
 
 def test_the_figures_of_a_commit_belong_to_git(root):
     kept = {path_of(entry) for stage in stages(root).values() for entry in stage["metrics"] + stage.get("plots", [])}
-    assert {"reports/summary.json", "reports/evaluate/metrics.json", "reports/search/metrics.json"} <= kept
+    assert {"reports/evaluate/metrics.json", "reports/search/metrics.json"} <= kept
 
 
 @pytest.fixture
