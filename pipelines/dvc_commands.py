@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipelines import guard
+from pipelines.guard import guarded
 
 BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
 RAN = re.compile(r"^Running stage ")
@@ -72,8 +72,7 @@ def run_command(workspace: Path, log: Callable[[str], None], command: list[str],
     It ends with this process, even when that is killed (`guard.py`), and with `commands_end_here`.
     """
     lines: list[str] = []
-    guarded = [sys.executable, "-P", guard.__file__, *command]
-    with subprocess.Popen(guarded, cwd=workspace, env=_environment(variables), stdin=subprocess.PIPE,
+    with subprocess.Popen(guarded(command), cwd=workspace, env=_environment(variables), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                           start_new_session=True) as process:
         _running.add(process)

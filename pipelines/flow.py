@@ -22,6 +22,7 @@ from prefect.states import Completed, State
 
 from pipelines.artifacts import link_model_run, publish_metrics, publish_picture
 from pipelines.dvc_commands import DvcFailed, WorkspaceBusy, commands_end_here, reproduce, stage_graph
+from pipelines.plain_errors import log_mistakes_plainly
 from pipelines.server import chosen_server
 from reanchor.config import load
 from reanchor.errors import ReanchorError
@@ -104,6 +105,7 @@ def study(overrides: list[str] | None = None, workspace: str = ".") -> dict[str,
         ReanchorError: the settings are wrong, or changed meanwhile.
         DvcFailed: a stage failed.
     """
+    log_mistakes_plainly()
     folder = Path(workspace)
     with settings_lock(folder), commands_end_here():
         text = prepare_settings(overrides, workspace)

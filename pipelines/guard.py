@@ -1,10 +1,10 @@
 """Runs a command that ends with whoever started it, however that one ends.
 
-    python pipelines/guard.py dvc repro -s saga       # and the caller holds the other end of its standard input
+    python pipelines/guard.py 20 dvc repro -s saga       # and the caller holds the other end of its standard input
 
 A flow that is killed tells nobody. Its end of the pipe closes all the same, and the guard, in a session of its own,
 then ends the command with everything below it. By path and without imports from this package: the workspace may hold
-another version of it, or none.
+another version of it, or none. The number is the seconds between SIGTERM and SIGKILL.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_tree(grace: float = GRACE_SECONDS) -> None:
+def end_tree(grace: float) -> None:
     """End every process below this one; return when none is alive.
 
     SIGTERM goes to the stages, and to `dvc` only when it outlives them: it frees its locks itself then, and not before
@@ -86,7 +86,12 @@ def _leave(number: int, frame: object) -> None:
     sys.exit(128 + number)
 
 
-def main(command: list[str]) -> int:
+def guarded(command: list[str], grace: float = GRACE_SECONDS) -> list[str]:
+    """The command line that runs `command` under a guard."""
+    return [sys.executable, "-P", __file__, str(grace), *command]
+
+
+def main(command: list[str], grace: float) -> int:
     """Run `command`; its exit status, or 128 and the signal that ended it."""
     adopt_orphans()
     signal.signal(signal.SIGTERM, _leave)
@@ -96,10 +101,10 @@ def main(command: list[str]) -> int:
         select.select([sys.stdin, ended], [], [])
     finally:
         if process.poll() is None:
-            end_tree()
+            end_tree(grace)
     status = process.wait()
     return status if status >= 0 else 128 - status
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[2:], float(sys.argv[1])))
