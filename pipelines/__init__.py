@@ -2,5 +2,5 @@
 
 import os
 
-os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect and MLflow report nothing, unless the user says so
+os.environ.setdefault("DO_NOT_TRACK", "true")  # Prefect and MLflow report nothing, unless the user says so
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")

@@ -72,7 +72,7 @@ def run_command(workspace: Path, log: Callable[[str], None], command: list[str],
     It ends with this process, even when that is killed (`guard.py`), and with `commands_end_here`.
     """
     lines: list[str] = []
-    with subprocess.Popen(guarded(command), cwd=workspace, env=_environment(variables), stdin=subprocess.PIPE,
+    with subprocess.Popen(guarded(command), cwd=workspace, env=environment(variables), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
                           start_new_session=True) as process:
         _running.add(process)
@@ -125,7 +125,7 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
             yield text
 
 
-def _environment(variables: dict[str, str] | None) -> dict[str, str]:
+def environment(variables: dict[str, str] | None = None) -> dict[str, str]:
     """This process's variables, with the running interpreter's folder first: stages call plain `python`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", **(variables or {})}
