@@ -33,6 +33,7 @@ def machine_timezone() -> str:
         ReanchorError: it has no such name.
     """
     try:
+        tzlocal.reload_localzone()  # it remembers the first answer
         return tzlocal.get_localzone_name() or "UTC"
     except (LookupError, ValueError) as error:
         given = f"TZ: got {os.environ['TZ']!r}" if os.environ.get("TZ") else "this machine's time zone"

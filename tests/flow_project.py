@@ -11,6 +11,8 @@ import json, pathlib, sys
 name, source = sys.argv[1], pathlib.Path(sys.argv[2])
 if not source.is_file() or "broken" in source.read_text():
     sys.exit(f"{name}: {source}: got a broken file")
+if "edit" in source.read_text():  # what a user does meanwhile
+    pathlib.Path("params.yaml").write_text("saga: {seed: 9}")
 pathlib.Path(name + ".txt").write_text(source.read_text() + name)
 folder = pathlib.Path("reports", name)
 folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from flow_project import DVC_YAML, STAGE, make_project
+from flow_project import DVC_YAML, ENVIRONMENT, STAGE, make_project, training_project
 from prefect_server import ask
 
 from reanchor.errors import ReanchorError
+from stages.settings_lock import SettingsHeld
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,53 @@ def test_wrong_settings_stop_the_flow_before_any_stage(server, project):
     with pytest.raises(ReanchorError, match=r"finetune\.epoch: unknown key .*did you mean 'epochs'"):
         _states(project)
     (project / "params.yaml").unlink()
+
+
+def test_settings_that_change_under_a_flow_end_it(server, project, caplog):
+    (project / "source.txt").write_text("edit ")
+    (project / "evaluate.txt").unlink(missing_ok=True)
+    with pytest.raises(ReanchorError, match=r"params\.yaml changed under this run"):
+        _states(project)
+    assert (project / "prepare.txt").read_text() == "edit prepare" and not (project / "evaluate.txt").exists()
+    assert not any(record.exc_info for record in caplog.records if record.levelname == "ERROR")
+    (project / "params.yaml").unlink()
+    (project / "source.txt").write_text("hello ")
+
+
+def test_a_second_flow_in_a_workspace_is_refused(server, project, tmp_path):
+    holding = ("import time\nfrom pathlib import Path\nfrom stages.settings_lock import settings_lock\n"
+               "with settings_lock(Path.cwd()):\n    print('held', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", holding], cwd=project, env=ENVIRONMENT,
+                          stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        with pytest.raises(SettingsHeld, match=f"process {first.pid} .* is at work on these settings"):
+            _states(project)
+        first.kill()
+    assert set(_states(project).values()) <= {"Completed", "Skipped"}
+
+
+def test_no_overrides_are_the_default_study_and_none_is_params_yaml(tmp_path, monkeypatch):
+    from pipelines import flow
+
+    monkeypatch.setattr(flow, "get_run_logger", lambda: logging.getLogger("test"))
+    folder = training_project(tmp_path)
+    (folder / "params.yaml").write_text("saga:\n  seed: 5\n")
+    assert flow.prepare_settings.fn(None, str(folder)) == "saga:\n  seed: 5\n"
+    assert flow.prepare_settings.fn(["saga.seed=2"], str(folder)) == "saga:\n  seed: 2\n"
+    assert flow.prepare_settings.fn([], str(folder)) == "saga:\n  seed: 1\n"
+    assert (folder / "params.yaml").read_text() == "saga:\n  seed: 1\n"
+
+
+def test_a_mistake_is_logged_without_traceback_and_a_defect_with_it(caplog):
+    from pipelines.plain_errors import log_mistakes_plainly
+
+    log_mistakes_plainly()
+    for error in (ReanchorError("a setting"), ZeroDivisionError()):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger("prefect.flow_runs").exception("said")
+    assert [record.exc_info is not None for record in caplog.records if record.msg == "said"] == [False, True]
 
 
 def test_a_workspace_in_use_is_said_plainly(project):
