@@ -1,4 +1,7 @@
-"""Runs of the DVC stages, as Prefect flows and from a terminal: when, retries, visibility. What to run is DVC's to say."""
+"""Runs of the DVC stages, as Prefect flows and from a terminal: when, retries, visibility.
+
+What to run is DVC's to say.
+"""
 
 import os
 
