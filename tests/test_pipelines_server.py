@@ -13,6 +13,15 @@ from pipelines import server as chosen
 from reanchor.errors import ReanchorError
 
 
+@pytest.fixture(autouse=True)
+def nothing_configured():
+    """Other tests' server is not this process's."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings(restore_defaults=[PREFECT_API_URL]):
+        yield
+
+
 @contextmanager
 def answering(answers: dict[str, object]):
     """A web server that answers these paths with JSON, all others with a page; its address."""

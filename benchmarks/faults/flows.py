@@ -108,8 +108,8 @@ def cancelled(folder: Path, number: signal.Signals) -> Outcome:
     kept = any((folder / ".checkpoints").glob("prompts*"))
     ended = python(folder, *REPRODUCE, limit=2 * WAIT)
     outcome = went_on(ended, whole, digest(folder / WEIGHTS) if ended.status == 0 else "none")
-    return Outcome(outcome.held and not left and kept,
-                   f"{len(left)} processes left after {seconds:.0f} s, {'a' if kept else 'NO'} checkpoint; {outcome.said}")
+    said = f"{len(left)} processes left after {seconds:.0f} s, {'a' if kept else 'NO'} checkpoint; {outcome.said}"
+    return Outcome(outcome.held and not left and kept, said)
 
 
 def second_run(folder: Path) -> Outcome:
