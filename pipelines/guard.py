@@ -103,6 +103,8 @@ def main(command: list[str], grace: float) -> int:
         if process.poll() is None:
             end_tree(grace)
     status = process.wait()
+    if status < 0:  # `dvc` itself was killed, by the user or for memory: its stage goes too
+        end_tree(grace)
     return status if status >= 0 else 128 - status
 
 

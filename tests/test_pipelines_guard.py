@@ -99,6 +99,17 @@ def test_what_does_not_listen_is_killed_with_its_children_in_other_sessions(tmp_
     assert not any(_lives(pid) for pid in pids)
 
 
+def test_a_stage_does_not_outlive_a_killed_dvc(tmp_path):
+    code = ("import os, subprocess, sys; "
+            "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, flush=True); "
+            "os.kill(os.getpid(), 9)")
+    with subprocess.Popen(guarded([sys.executable, "-c", code]), cwd=tmp_path, text=True, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as guard:
+        pid = int(guard.stdout.readline())
+        assert guard.wait(20) == 128 + signal.SIGKILL
+    assert not _lives(pid)
+
+
 def test_a_terminated_guard_takes_its_command_along(tmp_path):
     with subprocess.Popen(guarded([sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); "
                                                          "time.sleep(60)"]), cwd=tmp_path, text=True,
