@@ -6,7 +6,10 @@ UV_VERSION := 0.13.8
 VENV := .venv
 STAMP := $(VENV)/.complete
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+# None of the tools reports to its maker, unless you say so.
 export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK ?= true
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export PYTHONUNBUFFERED := 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 # Every stage is a process of its own; compiling its libraries anew each time would cost it ten seconds.
@@ -35,10 +38,7 @@ $(STAMP): requirements.lock
 	@touch $@
 
 run: setup ## the whole study: what changed is redone, then the table (SET="..." changes settings)
-	@$(if $(SET),python -m stages.compose $(SET))
-	@python -m stages.check
-	@dvc repro
-	@python -W ignore::RuntimeWarning -m reanchor.report.table
+	@python -m pipelines.run $(SET)
 	@echo
 	@echo "  report    open reports/index.html     (make report)"
 	@echo "  MLflow    make mlflow                 then http://127.0.0.1:5000"

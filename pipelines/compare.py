@@ -17,8 +17,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
 from pipelines.artifacts import artifact_key
-from pipelines.dvc_commands import DvcFailed, dvc
+from pipelines.dvc_commands import DvcFailed, commands_end_here, dvc
+from pipelines.flow import ended_by_sigterm
+from pipelines.plain_errors import log_mistakes_plainly
 from pipelines.server import chosen_server
+from reanchor.errors import ReanchorError
+from stages.settings_lock import settings_lock
 
 SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed", "tbps.seed", "mgcc.seed")  # not data, backbone
 
@@ -57,17 +61,27 @@ def compare(methods: list[str], seeds: list[int], overrides: list[str] | None = 
 
     Returns:
         One row per method and metric: mean, standard deviation, seeds.
+
+    Raises:
+        SettingsHeld: another run is at work in the workspace.
+        DvcFailed: an experiment failed.
     """
-    overrides = overrides or []
+    log_mistakes_plainly()
+    with settings_lock(Path(workspace)), commands_end_here():  # a copy is made of what the workspace holds
+        rows = _compared(methods, seeds, overrides or [], workspace)
+    if rows:
+        create_table_artifact(key="comparison", table=rows, description=f"over seeds {seeds}")
+    return rows
+
+
+def _compared(methods: list[str], seeds: list[int], overrides: list[str], workspace: str) -> list[dict]:
+    """Run what is missing; the rows of `compare`."""
     names = {(method, seed): experiment_name(method, seed, overrides) for method in methods for seed in seeds}
     parent = _parent_run(Path(workspace), methods, seeds, overrides)
     for (method, seed), name in names.items():
         run_experiment(name, method, seed, overrides, workspace, parent)
     lines = dvc(Path(workspace), get_run_logger().debug, "exp", "show", "--json", "--num", "1")
-    rows = summarise(experiment_metrics(_first_json(lines)), names)
-    if rows:
-        create_table_artifact(key="comparison", table=rows, description=f"over seeds {seeds}")
-    return rows
+    return summarise(experiment_metrics(_first_json(lines)), names)
 
 
 def experiment_metrics(shown: list[dict]) -> dict[str, dict[str, float]]:
@@ -126,12 +140,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="group=option or section.key=value, after --")
     given = parser.parse_args(arguments)
     try:
-        with chosen_server() as where:
+        with ended_by_sigterm(), chosen_server() as where:
             print(f"compare: {where}", flush=True)
             rows = compare(given.methods, given.seeds, given.overrides)
-    except DvcFailed as error:
+    except (DvcFailed, ReanchorError) as error:
         print(f"compare: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("compare: interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
     for row in rows:
         print(f"{row['method']:18} {row['metric']:40} {row['mean']:>10} +- {row['deviation']}")
     return 0

@@ -4,12 +4,18 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipelines.guard import guarded
+
 BUSY = re.compile(r"Unable to acquire lock|is busy, it is being blocked by")
 RAN = re.compile(r"^Running stage ")
+_running: set[subprocess.Popen] = set()  # the guards of this process's commands
+_stopping = threading.Event()
 
 
 class DvcFailed(RuntimeError):
@@ -61,24 +67,51 @@ def dvc(workspace: Path, log: Callable[[str], None], *arguments: str,
 
 def run_command(workspace: Path, log: Callable[[str], None], command: list[str],
                 variables: dict[str, str] | None = None) -> list[str]:
-    """Run a command of this environment, its lines streamed to `log`; return them."""
+    """Run a command of this environment, its lines streamed to `log`; return them.
+
+    It ends with this process, even when that is killed (`guard.py`), and with `commands_end_here`.
+    """
     lines: list[str] = []
-    with subprocess.Popen(command, cwd=workspace, env=_environment(variables), stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+    with subprocess.Popen(guarded(command), cwd=workspace, env=environment(variables), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          start_new_session=True) as process:
+        _running.add(process)
         try:
+            if _stopping.is_set():
+                process.stdin.close()
             for line in _lines(process):
                 lines.append(line)
                 log(line)
-        except BaseException:  # a cancelled flow must not leave its training behind
-            process.terminate()
-            raise
+        finally:
+            process.stdin.close()  # after an error of ours, the command must not go on either
+            process.wait()
+            _running.discard(process)
     if process.returncode:
         _raise(lines, command)
     return lines
 
 
+@contextmanager
+def commands_end_here() -> Iterator[None]:
+    """When this context is left by an exception (a cancelled flow), the commands that other threads run inside it have
+    ended too, with their checkpoints written."""
+    _stopping.clear()
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception):  # a signal: this process ends, and a retry must not start once more
+            _stopping.set()
+        for process in list(_running):
+            process.stdin.close()
+        for process in list(_running):
+            process.wait()
+        raise
+
+
 def _raise(lines: list[str], command: list[str]) -> None:
     said = " | ".join(lines[-3:])
+    if _stopping.is_set():
+        raise DvcFailed(f"`{' '.join(command[2:])}` was cancelled")
     if any(BUSY.search(line) for line in lines):
         raise WorkspaceBusy("another dvc process is at work in this workspace (a `dvc repro` in a terminal, "
                             f"or a second flow); let it end, then run the flow again. DVC said: {said}")
@@ -92,7 +125,7 @@ def _lines(process: subprocess.Popen) -> Iterator[str]:
             yield text
 
 
-def _environment(variables: dict[str, str] | None) -> dict[str, str]:
+def environment(variables: dict[str, str] | None = None) -> dict[str, str]:
     """This process's variables, with the running interpreter's folder first: stages call plain `python`."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1", **(variables or {})}

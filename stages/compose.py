@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from reanchor.config import Params, flatten, from_mapping
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
+from stages.settings_lock import settings_lock, unread_settings
 
 
 def composition(root: Path, overrides: list[str]) -> str:
@@ -38,6 +39,22 @@ def composition(root: Path, overrides: list[str]) -> str:
     return OmegaConf.to_yaml(settings)
 
 
+def write_settings(root: Path, overrides: list[str]) -> bool:
+    """Compose `root`/params.yaml; False when it already was so.
+
+    Raises:
+        ReanchorError: as in `composition`.
+        SettingsHeld: it would change while another process works on it.
+    """
+    text = composition(root, overrides)
+    target = root / "params.yaml"
+    if target.is_file() and target.read_text() == text:
+        return False
+    with settings_lock(root), unread_settings(root), atomic_path(target) as temporary:
+        temporary.write_text(text)
+    return True
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write params.yaml in the current folder; 0 on success, 2 after a message."""
     parser = argparse.ArgumentParser(prog="python -m stages.compose", description=__doc__,
@@ -45,15 +62,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="group=option or section.key=value")
     overrides = parser.parse_args(arguments).overrides
     try:
-        text = composition(Path.cwd(), overrides)
+        changed = write_settings(Path.cwd(), overrides)
     except ReanchorError as error:
         print(f"compose: {error}", file=sys.stderr)
         return 2
-    target = Path("params.yaml")
-    changed = not target.is_file() or target.read_text() != text
-    if changed:
-        with atomic_path(target) as temporary:
-            temporary.write_text(text)
     print(f"params.yaml {'written' if changed else 'unchanged'} ({' '.join(overrides) or 'defaults'})")
     return 0
 

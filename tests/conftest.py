@@ -64,3 +64,12 @@ def small(monkeypatch):
         monkeypatch.setitem(CARDS, name, dataclasses.replace(card, counts=counts, variants={}))
         return CARDS[name]
     return shrink
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The address of the API of a Prefect server of the tests' own."""
+    from prefect_server import running_server
+
+    with running_server(tmp_path_factory.mktemp("prefect")) as address:
+        yield address

@@ -2,112 +2,31 @@
 
 import importlib
 import json
+import logging
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-from safetensors.numpy import save_file
+from flow_project import DVC_YAML, ENVIRONMENT, STAGE, make_project, training_project
+from prefect_server import ask
 
 from reanchor.errors import ReanchorError
-
-ROOT = Path(__file__).resolve().parent.parent
-STAGE = """
-import json, pathlib, sys
-name, source = sys.argv[1], pathlib.Path(sys.argv[2])
-if not source.is_file() or "broken" in source.read_text():
-    sys.exit(f"{name}: {source}: got a broken file")
-pathlib.Path(name + ".txt").write_text(source.read_text() + name)
-folder = pathlib.Path("reports", name)
-folder.mkdir(parents=True, exist_ok=True)
-print("working on", name)
-letters = len(source.read_text())
-(folder / "metrics.json").write_text(json.dumps({"saga/whole/mAP": 51.5, "letters": letters}))
-"""
-DVC_YAML = """
-stages:
-  evaluate:
-    cmd: python stage.py evaluate prepare.txt
-    deps: [prepare.txt, stage.py]
-    outs: [evaluate.txt]
-    metrics: [{reports/evaluate/metrics.json: {cache: false}}]
-  prepare:
-    cmd: python stage.py prepare source.txt
-    deps: [source.txt, stage.py]
-    outs: [prepare.txt]
-    metrics: [{reports/prepare/metrics.json: {cache: false}}]
-"""
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A Prefect server of its own; the address of its API."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    home = tmp_path_factory.mktemp("prefect")
-    address = f"http://127.0.0.1:{port}/api"
-    variables = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_API_URL": address,
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"]
-    process = subprocess.Popen(
-        command, env={**os.environ, **variables}, stdout=(home / "log").open("w"), stderr=subprocess.STDOUT
-    )
-    try:
-        _wait_for(f"{address}/health", process, home / "log")
-        from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
-        with temporary_settings({PREFECT_API_URL: address, PREFECT_HOME: home}):
-            yield address
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_for(address: str, process: subprocess.Popen, log: Path) -> None:
-    for _ in range(240):
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(address, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.25)
-    pytest.fail(f"the Prefect server did not start:\n{log.read_text()[-2000:]}")
+from stages.settings_lock import SettingsHeld
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A two-stage DVC project inside a git repository."""
-    folder = tmp_path_factory.mktemp("project")
-    (folder / "stage.py").write_text(STAGE)
-    (folder / "dvc.yaml").write_text(DVC_YAML)
-    (folder / "source.txt").write_text("hello ")
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=folder, check=True)
-    return folder
+    return make_project(tmp_path_factory.mktemp("project"), stage_py=STAGE, dvc_yaml=DVC_YAML, source_txt="hello ")
 
 
 def _states(folder: Path) -> dict[str, str]:
     from pipelines.flow import study
 
     return study(workspace=str(folder))
-
-
-def _read(coroutine_factory):
-    """Ask the server through Prefect's own client."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        return coroutine_factory(client)
 
 
 def test_the_graph_is_dvcs_own(project):
@@ -133,14 +52,15 @@ def test_a_flow_runs_what_changed_and_skips_the_rest(server, project):
     assert (project / "evaluate.txt").read_text() == "hello prepareevaluate"
     assert _states(project) == {"prepare": "Skipped", "evaluate": "Skipped"}
 
-    runs = _read(lambda client: client.read_task_runs())
-    assert {(run.name, run.state_name) for run in runs if run.name != "settings"} == {
+    runs = ask(lambda client: client.read_task_runs())
+    assert {(run.name, run.state_name) for run in runs if run.name in ("prepare", "evaluate")} == {
         (name, state) for name in ("prepare", "evaluate") for state in ("Completed", "Skipped")
     }
     edges = [run for run in runs if run.name == "evaluate" and run.task_inputs.get("wait_for")]
     assert len(edges) == 2, "the dashboard draws DVC's graph from these"
-    flows = _read(lambda client: client.read_flow_runs())
-    assert [run.state_name for run in flows] == ["Completed", "Completed"]
+    flows = ask(lambda client: client.read_flow_runs())
+    ours = [run.state_name for run in flows if run.parameters["workspace"] == str(project)]
+    assert ours == ["Completed", "Completed"]
 
 
 def test_logs_metrics_and_results_can_be_read_on_the_server(server, project):
@@ -153,7 +73,7 @@ def test_logs_metrics_and_results_can_be_read_on_the_server(server, project):
     metrics = json.loads(Artifact.get(key="metrics").data)
     assert {"stage": "prepare", "metric": "letters", "value": 6} in metrics
     deadline = time.monotonic() + 10  # logs travel in batches
-    while not any("working on prepare" in log.message for log in _read(lambda client: client.read_logs())):
+    while not any("working on prepare" in log.message for log in ask(lambda client: client.read_logs())):
         assert time.monotonic() < deadline, "a stage's output did not reach the server"
         time.sleep(0.3)
 
@@ -173,6 +93,51 @@ def test_wrong_settings_stop_the_flow_before_any_stage(server, project):
     with pytest.raises(ReanchorError, match=r"finetune\.epoch: unknown key .*did you mean 'epochs'"):
         _states(project)
     (project / "params.yaml").unlink()
+
+
+def test_settings_that_change_under_a_flow_end_it(server, project, caplog):
+    (project / "source.txt").write_text("edit ")
+    (project / "evaluate.txt").unlink(missing_ok=True)
+    with pytest.raises(ReanchorError, match=r"params\.yaml changed under this run"):
+        _states(project)
+    assert (project / "prepare.txt").read_text() == "edit prepare" and not (project / "evaluate.txt").exists()
+    assert not any(record.exc_info for record in caplog.records if record.levelname == "ERROR")
+    (project / "params.yaml").unlink()
+    (project / "source.txt").write_text("hello ")
+
+
+def test_a_second_flow_in_a_workspace_is_refused(server, project, tmp_path):
+    holding = ("import time\nfrom pathlib import Path\nfrom stages.settings_lock import settings_lock\n"
+               "with settings_lock(Path.cwd()):\n    print('held', flush=True); time.sleep(60)")
+    with subprocess.Popen([sys.executable, "-c", holding], cwd=project, env=ENVIRONMENT,
+                          stdout=subprocess.PIPE) as first:
+        first.stdout.readline()
+        with pytest.raises(SettingsHeld, match=f"process {first.pid} .* is at work on these settings"):
+            _states(project)
+        first.kill()
+    assert set(_states(project).values()) <= {"Completed", "Skipped"}
+
+
+def test_no_overrides_are_the_default_study_and_none_is_params_yaml(tmp_path, monkeypatch):
+    from pipelines import flow
+
+    monkeypatch.setattr(flow, "get_run_logger", lambda: logging.getLogger("test"))
+    folder = training_project(tmp_path)
+    (folder / "params.yaml").write_text("saga:\n  seed: 5\n")
+    assert flow.prepare_settings.fn(None, str(folder)) == "saga:\n  seed: 5\n"
+    assert flow.prepare_settings.fn(["saga.seed=2"], str(folder)) == "saga:\n  seed: 2\n"
+    assert flow.prepare_settings.fn([], str(folder)) == "saga:\n  seed: 1\n"
+    assert (folder / "params.yaml").read_text() == "saga:\n  seed: 1\n"
+
+
+@pytest.mark.parametrize("logger", ["prefect.flow_runs", "prefect.task_runs"])
+@pytest.mark.parametrize(("error", "kept"), [(ReanchorError("a setting"), False), (ZeroDivisionError(), True)])
+def test_a_mistake_is_logged_without_traceback_and_a_defect_with_it(logger, error, kept):
+    from pipelines.plain_errors import log_mistakes_plainly
+
+    log_mistakes_plainly()
+    record = logging.LogRecord(logger, logging.ERROR, "", 0, "failed: %r", (error,), (type(error), error, None))
+    assert logging.getLogger(logger).filter(record) and (record.exc_info is not None) is kept
 
 
 def test_a_workspace_in_use_is_said_plainly(project):
@@ -199,88 +164,6 @@ def test_a_workspace_in_use_is_said_plainly(project):
         os.killpg(terminal.pid, 9)
         terminal.wait()
         (project / "slow/dvc.yaml").unlink()
-
-
-def test_a_cached_stage_is_linked_to_the_run_that_made_its_weights(server, workspace):
-    import numpy as np
-    from prefect.artifacts import Artifact
-
-    from pipelines.artifacts import link_model_run
-    from stages import tracking
-
-    assert link_model_run(workspace, "saga") is None
-    folder = workspace / "models/saga"
-    folder.mkdir(parents=True)
-    save_file({"scale": np.ones(2, dtype=np.float32)}, folder / "weights.safetensors")
-    assert link_model_run(workspace, "saga") is None  # weights of unknown origin
-    run_id = tracking.log_evaluation(tracking.weights_sha256(folder), {}, root=workspace, name="saga")
-    assert link_model_run(workspace, "saga") == run_id
-    assert run_id in Artifact.get(key="mlflow-saga").data
-
-
-def test_a_picture_is_small_and_shown_inline(server, workspace):
-    from PIL import Image
-    from prefect.artifacts import Artifact
-
-    from pipelines.artifacts import publish_picture
-
-    assert publish_picture(workspace) is None
-    (workspace / "data/prepared").mkdir(parents=True)
-    Image.effect_noise((2000, 1000), 40).save(workspace / "data/prepared/contact_sheet.png")
-    assert publish_picture(workspace) == "data/prepared/contact_sheet.png"
-    shown = Artifact.get(key="picture").data
-    assert "](data:image/jpeg;base64," in shown and len(shown) < 400_000
-
-
-def test_deployments_are_served_one_flow_at_a_time(workspace):
-    from pipelines.serve import deployments
-
-    nightly, on_demand, compared = deployments(workspace, "0 2 * * *")
-    assert (nightly.flow_name, nightly.name, on_demand.name, compared.flow_name) == (
-        "study",
-        "nightly",
-        "on-demand",
-        "compare",
-    )
-    assert nightly.schedules[0].schedule.cron == "0 2 * * *" and not on_demand.schedules
-    assert on_demand.parameters == {"workspace": str(workspace), "overrides": []}
-
-
-def test_a_comparison_averages_over_seeds():
-    from pipelines.compare import experiment_metrics, experiment_name, summarise
-
-    def shown(name, value):
-        metrics = {
-            "reports/evaluate/metrics.json": {"data": {"saga/whole/mAP": value}},
-            "reports/search/metrics.json": {"data": {"mgcc/whole/R1": value + 10, "seconds": 2.0}},
-            "reports/saga/metrics.json": {"data": {"seconds": 3.0}},
-        }
-        return {"name": name, "revs": [{"data": {"metrics": metrics}}]}
-
-    names = {("saga", seed): experiment_name("saga", seed, ["profile=smoke"]) for seed in (0, 1)}
-    assert names["saga", 0] == "compare-saga-seed0-profile-smoke"
-    metrics = experiment_metrics(
-        [
-            {"experiments": None},
-            {"experiments": [shown(names["saga", 0], 50.0), shown(names["saga", 1], 54.0)]},
-        ]
-    )
-    assert summarise(metrics, names) == [
-        {"method": "saga", "metric": "saga/whole/mAP", "mean": 52.0, "seeds": 2, "deviation": 2.8284},
-        {"method": "saga", "metric": "search/mgcc/whole/R1", "mean": 62.0, "seeds": 2, "deviation": 2.8284},
-    ]
-
-
-def test_both_judging_stages_have_a_results_table(tmp_path):
-    from pipelines.artifacts import metric_rows, result_rows
-
-    for stage, figures in (("evaluate", {"saga/whole/mAP": 51.5, "saga/lead_slope_people/mAP": 1.0}),
-                           ("search", {"mgcc/whole/R1": 60.0, "mgcc/gallery-ogor/R1": 50.0, "mgcc/whole/mAP": 40.0})):
-        (tmp_path / "reports" / stage).mkdir(parents=True)
-        (tmp_path / "reports" / stage / "metrics.json").write_text(json.dumps(figures))
-    rows = metric_rows(tmp_path)
-    assert result_rows(rows) == [{"method": "saga", "whole": 51.5}]
-    assert result_rows(rows, "search", "R1") == [{"method": "mgcc", "gallery-ogor": 50.0, "whole": 60.0}]
 
 
 @pytest.mark.parametrize("module", ["flow", "compare", "serve"])
