@@ -258,6 +258,15 @@ def test_a_part_of_more_bytes_than_it_takes_is_refused(tmp_path, claimed, taken,
     refused(tmp_path / "x.pt", reason)
 
 
+def test_a_part_inside_another_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
+        file.writestr("x/data.pkl", dictionary_pickle({}))
+        file.writestr("x/data/0", bytes(400))
+        file.writestr("x/data/1", bytes(4))
+        file.filelist[-1].header_offset = file.filelist[-2].header_offset + 100
+    refused(tmp_path / "x.pt", "its part 'x/data/1' shares bytes with another")
+
+
 def test_an_archive_without_torch_s_parts_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
         file.writestr("x/model.json", "{}")
