@@ -288,8 +288,9 @@ def test_old_files_are_held_to_what_they_hold(tmp_path):
     refused(path, r"its storage '\d+' claims \d numbers that it does not hold")
     parts = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})]
     content = dictionary_pickle({"w": tensor_pickle(2, (2,), (1,))})
-    for keys, reason in (([], "its storage '0' is missing"), (["0", "1"], CODE), ("0", CODE), ([["0"]], CODE)):
-        path.write_bytes(b"".join([*parts, content, pickle.dumps(keys, 2), (2).to_bytes(8, "little"), bytes(8)]))
+    for keys, count, reason in (([], 2, "its storage '0' is missing"), (["0", "1"], 2, CODE), ("0", 2, CODE),
+                                ([["0"]], 2, CODE), (["0"], 1, "claims 2 numbers that it does not hold")):
+        path.write_bytes(b"".join([*parts, content, pickle.dumps(keys, 2), count.to_bytes(8, "little"), bytes(8)]))
         refused(path, reason)
     path.write_bytes(pickle.dumps({"w": 1}, 2))
     refused(path, "it is no file of torch.save")
