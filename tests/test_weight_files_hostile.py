@@ -258,6 +258,15 @@ def test_a_part_of_more_bytes_than_it_takes_is_refused(tmp_path, claimed, taken,
     refused(tmp_path / "x.pt", reason)
 
 
+def test_a_part_inside_another_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
+        file.writestr("x/data.pkl", dictionary_pickle({}))
+        file.writestr("x/data/0", bytes(400))
+        file.writestr("x/data/1", bytes(4))
+        file.filelist[-1].header_offset = file.filelist[-2].header_offset + 100
+    refused(tmp_path / "x.pt", "its part 'x/data/1' shares bytes with another")
+
+
 def test_an_archive_without_torch_s_parts_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as file:
         file.writestr("x/model.json", "{}")
@@ -279,8 +288,9 @@ def test_old_files_are_held_to_what_they_hold(tmp_path):
     refused(path, r"its storage '\d+' claims \d numbers that it does not hold")
     parts = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})]
     content = dictionary_pickle({"w": tensor_pickle(2, (2,), (1,))})
-    for keys, reason in (([], "its storage '0' is missing"), (["0", "1"], CODE), ("0", CODE), ([["0"]], CODE)):
-        path.write_bytes(b"".join([*parts, content, pickle.dumps(keys, 2), (2).to_bytes(8, "little"), bytes(8)]))
+    for keys, count, reason in (([], 2, "its storage '0' is missing"), (["0", "1"], 2, CODE), ("0", 2, CODE),
+                                ([["0"]], 2, CODE), (["0"], 1, "claims 2 numbers that it does not hold")):
+        path.write_bytes(b"".join([*parts, content, pickle.dumps(keys, 2), count.to_bytes(8, "little"), bytes(8)]))
         refused(path, reason)
     path.write_bytes(pickle.dumps({"w": 1}, 2))
     refused(path, "it is no file of torch.save")
