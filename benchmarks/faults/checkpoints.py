@@ -1,6 +1,8 @@
 """Trainings that are killed, stopped, or find their checkpoints damaged or the disk full."""
 
+import contextlib
 import functools
+import io
 import random
 import resource
 import shutil
@@ -107,12 +109,14 @@ def every_region(folder: Path) -> Outcome:
     for name, place in parts.items():
         for before in (killed.before, None):
             path = killed.put(scratch, flip(killed.newest, *place, rng), before)
-            found = checkpoint.load(path, killed.mark)
+            with contextlib.redirect_stderr(io.StringIO()) as said:
+                found = checkpoint.load(path, killed.mark)
             used = None if found is None else found["state"]["steps"]
-            if used != (steps if before else None) or not path.with_name(f"{path.name}.damaged").exists():
+            named = said.getvalue().count("\n") == 1 and said.getvalue().startswith(f"{path}: ")
+            if used != (steps if before else None) or not named or not path.with_name(f"{path.name}.damaged").exists():
                 wrong.append(name)
-    said = f"wrong in {', '.join(wrong)}" if wrong else "each named, set aside and not used"
-    return Outcome(not wrong, f"one bit in each of {len(parts)} parts of {len(killed.newest)} bytes: {said}")
+    words = f"wrong in {', '.join(wrong)}" if wrong else "each named, set aside and not used"
+    return Outcome(not wrong, f"one bit in each of {len(parts)} parts of {len(killed.newest)} bytes: {words}")
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
