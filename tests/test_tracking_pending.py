@@ -65,6 +65,31 @@ def test_what_fails_half_way_is_sent_again_without_doubling(workspace, capfd):
     assert curve(workspace, run.info.run_id) == [(1, 3.0), (2, 2.0), (3, 1.0)]
 
 
+def test_a_model_that_was_written_in_part_is_replaced(workspace, monkeypatch):
+    import shutil
+
+    (workspace / "params.yaml").write_text("{}\n")
+    run = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    copytree = shutil.copytree
+
+    def full(source, target, *arguments, **options):
+        if "artifacts/models" in str(target):
+            raise OSError(28, "No space left on device", str(source), None, str(target))
+        return copytree(source, target, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", full)
+        run.log_model(weights(workspace / "models/saga"))
+    run.close("FINISHED", {})
+    client = tracking.connect(workspace)
+    experiment = client.get_run(run.run_id).info.experiment_id
+    (partial,) = client.search_logged_models([experiment])
+    assert str(partial.status) != "READY"
+    assert log_pending.main([]) == 0
+    (model,) = client.search_logged_models([experiment])
+    assert str(model.status) == "READY" and model.model_id != partial.model_id
+
+
 def test_a_model_whose_folder_holds_other_weights_is_left_out(workspace, models, capfd):
     with troubles.locked(workspace):
         train(workspace)

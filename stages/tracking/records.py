@@ -165,15 +165,21 @@ def _log_model(client: Any, root: Path, run_id: str, record: Record) -> str | No
         return f"its model is left out, since {record['folder']} holds other weights now"
     if record["model"] in NO_FEATURE:
         client.log_artifacts(run_id, str(folder), record["model"])
-    elif not (again and _has_model(client, run_id, record["model"])):
+    elif not _has_model(client, run_id, record["model"], again):
         log_pyfunc(run_id, folder, record["model"])
     return None
 
 
-def _has_model(client: Any, run_id: str, name: str) -> bool:
+def _has_model(client: Any, run_id: str, name: str, same: bool) -> bool:
+    """Whether the run has its model already; what an attempt left half done is removed from it."""
     experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    return any(model.name == name and str(model.status) == "READY" for model in found)
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}' AND name = '{name}'")
+    for model in found:
+        if same and str(model.status) == "READY":
+            return True
+        if str(model.status) != "READY":
+            client.delete_logged_model(model.model_id)
+    return False
 
 
 def _log_points(client: Any, run_id: str, points: list) -> None:

@@ -111,7 +111,8 @@ def plain(error: BaseException) -> str:
     while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = cause
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        place = error.filename2 or error.filename  # what could not be written, where something was copied
+        return f"{place}: {error.strerror}" if place else error.strerror
     first = next(iter(str(error).strip().splitlines()), "")
     return " ".join(first.split()) or type(error).__name__
 
