@@ -17,10 +17,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks.faults import settings, workshop
+from benchmarks.faults import checkpoints, flows, settings, tracking, weights, workshop
 from benchmarks.faults.case import Case, Outcome
 
-TOPICS: dict[str, list[Case]] = {"settings": settings.CASES}
+TOPICS: dict[str, list[Case]] = {
+    topic.CASES[0].topic: topic.CASES for topic in (checkpoints, weights, tracking, settings, flows)}
 
 
 def _attempt(case: Case, folder: Path) -> Outcome:
