@@ -301,3 +301,10 @@ def test_a_header_of_safetensors_is_bounded_before_it_is_read(tmp_path, monkeypa
     assert read_metadata(tmp_path / "x.safetensors") == {"note": "a" * 1000}
     monkeypatch.setattr("reanchor.weight_files.safe.MOST_HEADER", 1000)
     refused(tmp_path / "x.safetensors", r"its header claims 1\d\d\d bytes; allowed: 1000")
+
+
+@pytest.mark.parametrize("name", ["holes.safetensors", "holes.pt"])
+def test_a_file_larger_than_the_memory_is_not_begun(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(read.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.get)
+    save_file({"weight": torch.zeros(2_000_000)}, tmp_path / name)
+    refused(tmp_path / name, r"it has 80000\d\d bytes, and this machine 4096000 of memory")

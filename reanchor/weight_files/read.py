@@ -1,5 +1,6 @@
 """One door to all weight files: which format a file has, and which of its content is the state dict."""
 
+import os
 from pathlib import Path
 
 import torch
@@ -34,6 +35,7 @@ def read_state(path: Path, setting: str, allowed: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise ReanchorError(f"{setting}: no file at {path}; allowed are {allowed}")
     try:
+        _check_size(path)
         return read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except Exception as error:  # safetensors and the system raise classes of their own
         raise ReanchorError(f"{setting}: {path} is no readable checkpoint ({first_line(error)}); "
@@ -44,6 +46,13 @@ def first_line(error: Exception) -> str:
     """What an error says, in one line that can be shown."""
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _check_size(path: Path) -> None:
+    """A file with holes takes no disk, and all the memory there is."""
+    size, memory = path.stat().st_size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise ValueError(f"it has {size} bytes, and this machine {memory} of memory")
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
