@@ -1,6 +1,7 @@
 """Runs whose settings change under them, that are cancelled, and that meet in one workspace."""
 
 import functools
+import os
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,8 @@ LONG = (*SETTINGS, "prompts.epochs=100")  # long enough to be disturbed
 OTHER = (*SETTINGS, "prompts.epochs=100", "prompts.lr=0.0123")
 WEIGHTS = "models/prompts/prompts.safetensors"
 REPRODUCE = ("-m", "dvc", "repro", "-s", "prompts")
-WAIT = 300  # seconds
+START = 900  # seconds until a stage trains: a flow with a passing server starts slowly
+WAIT = 300
 # What a flow does with one stage, without Prefect: its lock, a task in another thread, an end that is awaited.
 FLOW = ("-c", """
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +32,7 @@ try:
     with ended_by_sigterm(), settings_lock(Path.cwd()), commands_end_here():
         ThreadPoolExecutor().submit(reproduce, Path.cwd(), "prompts", print).result()
 except ReanchorError as error:
-    sys.exit(f"flow: {error}")
+    raise SystemExit(f"flow: {error}")
 """)
 
 
@@ -57,7 +59,8 @@ def _compose(folder: Path, *settings: str) -> Ended:
 def training(folder: Path, command: tuple[str, ...], said=subprocess.DEVNULL) -> subprocess.Popen:
     """`command` in the background, once the stage `prompts` has left a checkpoint."""
     process = start(folder, *command, stdout=said)
-    if not _within(WAIT, lambda: process.poll() is not None or any((folder / ".checkpoints").glob("prompts*"))):
+    if not _within(START, lambda: process.poll() is not None or any((folder / ".checkpoints").glob("prompts*"))):
+        os.killpg(process.pid, signal.SIGKILL)
         raise RuntimeError("no checkpoint appeared")
     if process.poll() is not None:
         raise RuntimeError(f"it ended by itself with status {process.returncode}")
