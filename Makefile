@@ -35,6 +35,8 @@ $(STAMP): requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet -r requirements.lock
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(VENV)/bin/uv pip install --quiet --no-deps -e .
+	@echo 'export DO_NOT_TRACK="$${DO_NOT_TRACK:-true}" MLFLOW_DISABLE_TELEMETRY="$${MLFLOW_DISABLE_TELEMETRY:-true}"' \
+		>> $(VENV)/bin/activate
 	@touch $@
 
 run: setup ## the whole study: what changed is redone, then the table (SET="..." changes settings)
