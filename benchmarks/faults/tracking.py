@@ -209,14 +209,15 @@ def _emptied(folder: Path) -> Outcome:
 
 
 def _judged(folder: Path) -> Outcome:
-    """`evaluate` under a held lock: its figures join the run later."""
-    trained = python(folder, "-m", "stages.prompts")
+    """`evaluate` of the backbone under a held lock: its figures come to a run later."""
+    composed = python(folder, "-m", "stages.compose", "profile=smoke", "method=zero_shot")
     with _holder(folder, 600):
         ended = python(folder, "-m", "stages.evaluate")
-    figures = (folder / "reports/evaluate/metrics.json").is_file()
-    held = trained.status == ended.status == 0 and not ended.tracebacks and figures and len(_said(ended)) == 1
     later = python(folder, "-m", "stages.log_pending")
-    return Outcome(held and later.status == 0, f"exit {ended.status}, {ended.seconds:.0f} s; {later.last_line}")
+    figures = (folder / "reports/evaluate/metrics.json").is_file() and composed.status == 0
+    held = ended.status == later.status == 0 and not ended.tracebacks and figures and len(_said(ended)) == 1
+    held = held and "logged" in later.last_line
+    return Outcome(held, f"exit {ended.status}, {ended.seconds:.0f} s; {ended.last_line}; {later.last_line}")
 
 
 def _elsewhere(folder: Path, name: str, gone: bool) -> Outcome:
