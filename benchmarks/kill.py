@@ -7,6 +7,7 @@ it is killed `kills` times, each time after a random share of the unbroken run's
 """
 
 import argparse
+import contextlib
 import os
 import random
 import shutil
@@ -60,14 +61,17 @@ def break_often(folder: Path, name: str, seconds: float, times: int, rng: random
         share = rng.uniform(0.15, 0.95)
         with tempfile.TemporaryFile() as said:
             process = start(folder, "-m", *module, stdout=said)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(share * seconds)
-                begin_anew(folder, weights)  # a continued run is quicker and had ended: it was not broken
-            except subprocess.TimeoutExpired:
+            if process.poll() is None:
                 os.killpg(process.pid, number)
                 process.wait()
-                said.seek(0)
-                broken.append(Broken(share, process.returncode, said.read().decode(errors="replace")))
+            said.seek(0)
+            words = said.read().decode(errors="replace")
+            if "] finished in" in words:
+                begin_anew(folder, weights)  # a continued run is quicker: it was done, and is not broken
+            else:
+                broken.append(Broken(share, process.returncode, words))
     return broken
 
 
