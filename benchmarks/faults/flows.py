@@ -22,12 +22,14 @@ START = 900  # seconds until a stage trains: a flow with a passing server starts
 WAIT = 300
 # What a flow does with one stage, without Prefect: its lock, a task in another thread, an end that is awaited.
 FLOW = ("-c", """
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pipelines.dvc_commands import commands_end_here, reproduce
 from pipelines.flow import ended_by_sigterm
 from reanchor.errors import ReanchorError
 from stages.settings_lock import settings_lock
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where this benchmark runs in the background
 try:
     with ended_by_sigterm(), settings_lock(Path.cwd()), commands_end_here():
         ThreadPoolExecutor().submit(reproduce, Path.cwd(), "prompts", print).result()
@@ -104,7 +106,8 @@ def cancelled(folder: Path, number: signal.Signals) -> Outcome:
     _compose(folder, *LONG)
     process = training(folder, FLOW)
     process.send_signal(number)
-    process.wait(60)
+    if not _within(60, lambda: process.poll() is not None):
+        os.killpg(process.pid, signal.SIGKILL)
     seconds = time.monotonic()
     _within(40, lambda: not _alive(folder))
     left, seconds = _alive(folder), time.monotonic() - seconds
