@@ -3,6 +3,9 @@
 import os
 import signal
 import sys
+import time
+
+BEGAN = time.time()  # before any code that shapes a result is imported
 
 # Nobody is told what is run here. Read when mlflow and huggingface_hub are imported, so set before; yours win.
 for _variable in ("MLFLOW_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY"):

@@ -7,6 +7,7 @@ as what the outputs were made from, and `dvc status` would call them up to date.
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from omegaconf import OmegaConf
 
 from reanchor.config import Params, flatten, load
 from reanchor.errors import ReanchorError
+from stages import BEGAN
 
 CODE = ("reanchor/", "stages/")
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
@@ -42,6 +44,19 @@ class Inputs:
         keys, values = tuple(stage.get("params", ())), flatten(params)
         paths = tuple(_REFERENCE.sub(lambda found: str(values[found[1]]), path) for path in stage.get("deps", ()))
         return cls(root, label, keys, _chosen(values, keys), paths, _traces(root, paths))
+
+    def require_as_imported(self) -> None:
+        """Imports take seconds, and come before `of`.
+
+        Raises:
+            ReanchorError: a module of this process was edited since it began.
+        """
+        loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        for name in sorted(self.files):
+            file = self.root / name
+            if str(file) in loaded and file.stat().st_mtime > BEGAN:
+                raise ReanchorError(f"{name} changed while the stage was starting: it may run with the code of before; "
+                                    f"run `dvc repro {self.label}` again")
 
     def require_unchanged(self) -> None:
         """Compare with what stands now.

@@ -144,6 +144,7 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
     print(f"[{label}] started", flush=True)
     started = time.perf_counter()
     inputs = Inputs.of(run.root, label, run.params)
+    inputs.require_as_imported()
     try:
         metrics = dict(body(run))
         inputs.require_unchanged()
@@ -156,6 +157,7 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
     if run.name in JUDGING_STAGES:
         log_methods(run.root, metrics, run.name, run.params)
     run.close("FINISHED", metrics)
+    inputs.require_unchanged()  # MLflow may have taken its time
     print(f"[{label}] finished in {metrics['seconds']} s, peak memory {metrics['peak_memory_mb']} MB",
           flush=True)
 

@@ -1,4 +1,5 @@
-"""A stage that is told to stop: SIGTERM and SIGINT (Ctrl-C) become `reanchor.interruption` requests."""
+"""A stage that is told to stop: SIGTERM, SIGINT (Ctrl-C) and SIGHUP (its terminal has gone) become
+`reanchor.interruption` requests."""
 
 import contextlib
 import signal
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 from reanchor.interruption import Interrupted, request
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ECHO_SECONDS = 1.0  # `timeout` and torchrun send to a process and to its group: the same request twice
 
 

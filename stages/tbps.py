@@ -14,8 +14,10 @@ from reanchor.config import load
 from reanchor.data import Manifest
 from reanchor.data.sentences import untrainable
 from reanchor.errors import ReanchorError
+from reanchor.interruption import Interrupted
 from reanchor.tbps.train import train_tbps
 from stages.runner import USER_ERROR, StageRun, run_stage
+from stages.stopping import stop_requests
 
 MODELS = ("clip_tuned", "sdm", "tbps_clip")
 
@@ -42,13 +44,16 @@ def main() -> None:
 
 
 def follow(model: str) -> None:
-    """Train along; what is wrong is said by the first process, which meets the same."""
+    """Train along; what is wrong, or told to stop, is said by the first process, which meets the same."""
     try:
-        run = SilentRun("tbps", model, load("params.yaml"), Path.cwd())
-        torch.set_num_threads(run.params.runtime.threads)
-        body(run)
+        with stop_requests():  # a step is ended by all ranks or by none
+            run = SilentRun("tbps", model, load("params.yaml"), Path.cwd())
+            torch.set_num_threads(run.params.runtime.threads)
+            body(run)
     except (ReanchorError, FileNotFoundError):
         sys.exit(USER_ERROR)
+    except Interrupted as told:
+        sys.exit(128 + told.number)
 
 
 class SilentRun(StageRun):

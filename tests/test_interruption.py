@@ -10,7 +10,7 @@ from toy_training import STEPS, Curve, make_job, same, train
 import stages
 from reanchor.interruption import Interrupted, held, let_through, request, waiting
 from reanchor.training.loop import Trainer
-from stages import stopping, tracking
+from stages import stopping, tbps, tracking
 from stages.runner import run_stage
 
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
@@ -114,7 +114,7 @@ def test_one_rank_that_is_told_stops_them_all(tmp_path, monkeypatch):
     assert (tmp_path / "a.pt").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_stage_says_that_it_was_stopped_and_its_run_is_killed(workspace, capsys, number):
     (workspace / "params.yaml").write_text("{}\n")
     before = signal.getsignal(number)
@@ -131,6 +131,21 @@ def test_a_stage_says_that_it_was_stopped_and_its_run_is_killed(workspace, capsy
     client = tracking.connect(workspace)
     (run,) = client.search_runs([client.get_experiment_by_name("reanchor").experiment_id])
     assert run.info.status == "KILLED" and not (workspace / "reports/saga/metrics.json").exists()
+
+
+def test_a_rank_that_follows_ends_its_step_and_says_nothing(workspace, capsys, monkeypatch):
+    (workspace / "params.yaml").write_text("{}\n")
+
+    def step(run):
+        with held():
+            signal.raise_signal(signal.SIGTERM)
+            ended.append("the step")
+
+    ended = []
+    monkeypatch.setattr(tbps, "body", step)
+    with pytest.raises(SystemExit) as status:
+        tbps.follow("sdm")
+    assert status.value.code == 143 and ended == ["the step"] and capsys.readouterr().err == ""
 
 
 def test_an_ignored_signal_stays_ignored(workspace):

@@ -1,6 +1,8 @@
 """Settings, code or data that change while a stage runs: its outputs are not believed."""
 
 import os
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -107,3 +109,23 @@ def test_links_to_nothing_and_workspaces_without_dvc_are_no_hindrance(study):
     (study / "dvc.yaml").unlink()
     assert definitions(study) == {}
     Inputs.of(study, "prompts", load(study / "params.yaml")).require_unchanged()
+
+
+def test_code_that_was_edited_while_it_was_imported_is_refused_at_once(study, capsys, monkeypatch):
+    file = study / "reanchor/clip/model.py"
+    module = types.ModuleType("a_module_of_the_stage")
+    module.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr("stages.inputs.BEGAN", file.stat().st_mtime + 1)
+    run_stage("prompts", _body(lambda root: None))
+    monkeypatch.setattr("stages.inputs.BEGAN", file.stat().st_mtime - 1)
+    with pytest.raises(SystemExit):
+        run_stage("prompts", lambda run: pytest.fail("the body ran"))
+    assert capsys.readouterr().err.startswith("prompts: reanchor/clip/model.py changed while the stage was starting")
+
+
+def test_inputs_are_compared_once_more_when_mlflow_has_taken_its_time(study, capsys, monkeypatch):
+    monkeypatch.setattr("stages.runner.StageRun.close", lambda run, status, metrics: _write("clip.pt")(run.root))
+    with pytest.raises(SystemExit):
+        run_stage("prompts", _body(lambda root: None))
+    assert capsys.readouterr().err.startswith("prompts: clip.pt changed while the stage ran")
