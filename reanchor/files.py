@@ -85,7 +85,11 @@ def remove_leftovers(folder: Path, pattern: str) -> None:
     """
     for path in sorted(folder.iterdir()):
         match = _LEFTOVER.fullmatch(path.name)
-        if not match or not fnmatch.fnmatchcase(match["target"], pattern) or _alive(int(match["process"])):
+        if not match or not fnmatch.fnmatchcase(match["target"], pattern):
+            continue
+        process = int(match["process"])
+        own_of_before = match["kind"] == "old" and process == os.getpid()  # containers number anew: a namesake's
+        if _alive(process) and not own_of_before:
             continue
         target = folder / match["target"]
         if match["kind"] == "old" and not os.path.lexists(target):

@@ -1,5 +1,6 @@
 """Checkpoints: what is damaged is never used, named in one line, and the generation before it goes on."""
 
+import builtins
 import errno
 import io
 import itertools
@@ -107,6 +108,27 @@ def test_a_file_that_only_looks_like_a_checkpoint_is_passed_over(tmp_path, capsy
         assert checkpoint.load(path, "m")["name"] == "first"
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 3 and all(line.startswith(f"{path}: ") for line in lines) and "holds no checkpoint" in lines[0]
+
+
+@pytest.mark.parametrize(("number", "kept"), [(errno.EACCES, True), (errno.EMFILE, True), (errno.EIO, False)])
+def test_only_a_bad_sector_is_damage(tmp_path, monkeypatch, capsys, number, kept):
+    saved(tmp_path / "a.pt", first="m", second="m")
+    real = open
+
+    def refusing(file, *mode, **more):
+        if file == tmp_path / "a.pt":
+            raise OSError(number, os.strerror(number), str(file))
+        return real(file, *mode, **more)
+
+    monkeypatch.setattr(builtins, "open", refusing)
+    if kept:
+        with pytest.raises(ReanchorError, match=r"a\.pt: cannot be read now .*; mend that and run again"):
+            checkpoint.load(tmp_path / "a.pt", "m")
+        assert names(tmp_path) == ["a.pt", "a.pt.previous"]
+    else:
+        assert checkpoint.load(tmp_path / "a.pt", "m")["name"] == "first"
+        assert names(tmp_path) == ["a.pt.damaged", "a.pt.previous"]
+        assert "a.pt: cannot be read" in capsys.readouterr().err
 
 
 def test_too_little_memory_is_no_damage(tmp_path, monkeypatch):

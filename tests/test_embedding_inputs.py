@@ -114,7 +114,7 @@ def test_cameras_and_views_are_one_integer_for_each_image(models, kind):
     for cameras, said in ((CAMERAS[:2], "camids: got 2 for 3 images"), (CAMERAS[:, None], r"got int64 \[3, 1\]"),
                           (CAMERAS + 0.5, r"camids: got float64 \[3\]; allowed are integers"), (1, r"got int64 \[\]"),
                           (["1", "2", "1"], "allowed are integers"), (CAMERAS > 1, "camids: got bool"),
-                          (None, "camids: got object")):
+                          (None, "camids: got object"), ([[1], [2, 3], [4]], "camids: got what makes no array")):
         with pytest.raises(ReanchorError, match=said):
             model.embed(IMAGES, cameras)
     if kind != "text":

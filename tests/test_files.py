@@ -200,3 +200,11 @@ def test_a_link_to_a_folder_is_replaced_and_its_content_left_alone(tmp_path):
         (folder / "new.txt").touch()
     assert not (tmp_path / "out").is_symlink() and (tmp_path / "out/new.txt").exists()
     assert (tmp_path / "elsewhere/old.json").exists() and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_folder_that_a_namesake_had_put_aside_comes_back(tmp_path):
+    """In a container that is started again, the process that was killed and the next one have one number."""
+    write_json(tmp_path / f".out.{os.getpid()}.old/kept.json", 1)
+    with pytest.raises(ZeroDivisionError), atomic_directory(tmp_path / "out"):
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["kept.json"]

@@ -92,6 +92,21 @@ def test_told_while_it_is_judged_a_training_keeps_the_epochs_steps(tmp_path):
     assert len(ran) == 6 and same(whole, again) and resumed.history == outcome.history
 
 
+def test_of_several_ranks_none_leaves_the_others_in_the_midst_of_judging(tmp_path, monkeypatch):
+    monkeypatch.setattr("reanchor.training.loop.world_size", lambda: 2)
+    job, judged = make_job(scores=[1.0, 2.0, 3.0]), []
+
+    def validate():
+        request(INT)
+        judged.append(True)
+        return {"score": 1.0}
+
+    job.validate = validate
+    with pytest.raises(Interrupted, match="SIGINT") as told:
+        Trainer(job, tmp_path / "a.pt", "mark", 0, Curve()).run()
+    assert judged == [True] and told.value.kept == "a checkpoint of epoch 2, step 0" and (tmp_path / "a.pt").exists()
+
+
 def test_told_while_a_row_is_logged_the_epoch_is_kept(tmp_path):
     class Slow(Curve):
         def log(self, step, values):

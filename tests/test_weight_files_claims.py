@@ -15,7 +15,7 @@ from benchmarks.faults.hostile_weights import make
 from reanchor.clip import fit
 from reanchor.clip.fit import fitted, sketch
 from reanchor.clip.load import local_file, shipped
-from reanchor.clip.model import Clip, spec_from
+from reanchor.clip.model import Clip, read_weights, spec_from
 from reanchor.clipreid.model import ReidModel
 from reanchor.clipreid.store import read_reid, save_reid
 from reanchor.config.sections import Backbone, Imported
@@ -78,6 +78,7 @@ def openai(change: dict) -> dict:
 @pytest.mark.parametrize(("change", "message"), [
     ({"ln_final.weight": None}, "not a CLIP: tensors that tell its sizes are missing .*'ln_final.weight'"),
     ({"ln_final.weight": torch.tensor(1.0)}, "not a CLIP: tensors that tell its sizes"),
+    ({"visual.positional_embedding": torch.empty(0, 8)}, "not a CLIP: tensors that tell its sizes"),  # a grid of i x i
     ({"visual.conv1.weight": torch.empty(2**20, 3, 0, 0)}, "not a CLIP|" + NO_NETWORK),
     ({"ln_final.weight": torch.empty(10**9, 0)}, TOO_LARGE), ({"text_projection": torch.empty(0, 10**9)}, TOO_LARGE),
     ({"positional_embedding": torch.empty(10**7, 0)}, TOO_LARGE),  # the causal mask is its square
@@ -101,6 +102,21 @@ def test_an_openai_archive_in_half_precision_gives_what_its_state_dict_gives(tmp
     one, other = (local_file(Backbone(source="file", path=str(tmp_path / name)), SIZE).network.state_dict()
                   for name in ("archive.pt", "state.pt"))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_an_openai_mask_that_is_a_plain_attribute_is_passed_over(tmp_path):
+    path = write(openai({"transformer.resblocks.0.attn_mask": torch.zeros(4, 4)}), tmp_path / "x.pt")
+    assert local_file(Backbone(source="file", path=str(path)), SIZE).network is not None
+
+
+def test_damaged_weights_of_a_model_folder_are_one_line(tmp_path):
+    save_file({"a": torch.ones(9)}, tmp_path / "weights.safetensors")
+    assert read_weights(tmp_path)["a"].sum() == 9
+    whole = (tmp_path / "weights.safetensors").read_bytes()
+    (tmp_path / "weights.safetensors").write_bytes(whole[:-1])
+    with pytest.raises(ReanchorError, match=r"weights\.safetensors: damaged \(.*\); allowed: the file as") as caught:
+        read_weights(tmp_path)
+    one_line(caught)
 
 
 @pytest.mark.parametrize("change", [
@@ -176,7 +192,7 @@ def test_a_fine_tuned_model_is_held_to_its_classes(tmp_path, key, value):
 def test_a_model_json_without_end_is_refused(tmp_path, monkeypatch):
     folder = model_folder(tmp_path / "model", "clip")
     (folder / "model.json").write_text("[" * 100_000)
-    with pytest.raises(ReanchorError, match=r"not a whole model .RecursionError"):
+    with pytest.raises(ReanchorError, match=r"model.json: got what is no JSON \(maximum recursion"):
         import_model(Imported(path=str(folder)), tmp_path / "out")
     monkeypatch.setattr("reanchor.clip.model.LARGEST_JSON", 1000)
     with pytest.raises(ReanchorError, match=r"model.json: 100000 bytes; allowed: 1000"):

@@ -5,6 +5,7 @@ import pickle
 import re
 import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ REASONS = {
     "stride_0.pt": "its tensors repeat the 4 bytes that it holds into 4000000000000",
     "meta.pt": "it holds more than plain tensors: weight",
     "beyond_its_storage.pt": "its part archive/data/0 has 4 bytes instead of 4398046511104",
-    "many_names.pt": "its tensors repeat the 1048576 bytes that it holds into 10485760000",
+    "many_names.pt": "its tensors repeat the 1048576 bytes that it holds into 20971520000",
     "deflated.pt": "its part 'archive/data/0' is compressed",
     "overlapping.pt": r"its part 'archive/data/\d+' shares bytes with another",
     "crowded_directory.pt": "its zip directory takes 2147483648 bytes; at most 8388608",
@@ -208,13 +209,14 @@ def test_a_tensor_lies_inside_its_storage(tmp_path, claims, reason):
 
 def test_numbers_may_be_shared_by_four_names_but_not_by_five(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "FREE_BYTES", 0)
-    block = torch.ones(8, dtype=torch.float16)
-    for shared, reason in (("abcd", None), ("abcde", "repeat the 16 bytes that it holds into 80")):
+    half, whole = torch.ones(8, dtype=torch.float16), torch.ones(8)
+    for block, shared, reason in ((whole, "abcd", None), (whole, "abcde", "repeat the 32 bytes that it holds into 160"),
+                                  (half, "ab", None), (half, "abc", "repeat the 16 bytes that it holds into 96")):
         torch.save(dict.fromkeys(shared, block), tmp_path / "x.pt")
         if reason:
             refused(tmp_path / "x.pt", reason)
         else:
-            assert len(read_state(tmp_path / "x.pt", "x", "y")) == 4
+            assert len(read_state(tmp_path / "x.pt", "x", "y")) == len(shared)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -305,6 +307,30 @@ def test_a_header_of_safetensors_is_bounded_before_it_is_read(tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", ["holes.safetensors", "holes.pt"])
 def test_a_file_larger_than_the_memory_is_not_begun(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(read.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 1000}.get)
+    monkeypatch.setattr(read.psutil, "virtual_memory", lambda: SimpleNamespace(available=4096000))
     save_file({"weight": torch.zeros(2_000_000)}, tmp_path / name)
-    refused(tmp_path / name, r"it has 80000\d\d bytes, and this machine 4096000 of memory")
+    refused(tmp_path / name, r"it has 80000\d\d bytes, and this machine 4096000 of free memory")
+
+
+def test_a_name_of_the_file_is_not_looked_up_on_torch(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__getattr__", lambda name: pytest.fail(f"torch.{name} was looked up"))
+    path = tmp_path / "x.pt"
+    write_archive(path, dictionary_pickle({"weight": b"ctorch\n_inductor\n"}), {})
+    refused(path, f"{CODE}: torch._inductor")
+
+
+def test_small_numbers_count_as_what_they_are_widened_to(tmp_path):
+    block = torch.zeros(2**22, dtype=torch.uint8)
+    torch.save({"a": block}, tmp_path / "once.pt")
+    assert read_state(tmp_path / "once.pt", "backbone.path", "weights")["a"].numel() == 2**22
+    torch.save({"a": block, "b": block, "c": block}, tmp_path / "thrice.pt")
+    refused(tmp_path / "thrice.pt", "its tensors repeat the 4194304 bytes that it holds into 50331648")
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
+def test_a_prefix_is_taken_off_but_not_where_names_meet(tmp_path, name):
+    write = save_file if name.endswith("safetensors") else torch.save
+    write({"module.a": torch.ones(2), "b": torch.zeros(2)}, tmp_path / name)
+    assert read_state(tmp_path / name, "backbone.path", "weights").keys() == {"a", "b"}
+    write({"module.a": torch.ones(2), "a": torch.zeros(2)}, tmp_path / name)
+    refused(tmp_path / name, "it holds tensors with and without 'module.'")

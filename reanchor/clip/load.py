@@ -18,6 +18,7 @@ from reanchor.weight_files import first_line, read_metadata, read_state
 
 # Three scalars that only OpenAI's own files carry; such models use QuickGELU.
 OPENAI_SCALARS = ("input_resolution", "context_length", "vocab_size")
+CAUSAL_MASK = ".attn_mask"  # a plain attribute of theirs, which a scripted archive does not tell from a buffer
 SHIPPED_FILES = ".safetensors files of this project's pre-training"
 CLIP_FILES = "OpenAI .pt, open_clip .bin and .safetensors that hold tensors only"
 
@@ -52,7 +53,8 @@ def local_file(config: Backbone, image_size: tuple[int, int]) -> Clip:
     path = Path(config.path)
     state = read_state(path, "backbone.path", CLIP_FILES)
     openai = any(key in state for key in OPENAI_SCALARS)
-    state = {key: value.float() for key, value in state.items() if key not in OPENAI_SCALARS}
+    state = {key: value.float() for key, value in state.items() if key not in OPENAI_SCALARS
+             and not key.endswith(CAUSAL_MASK)}
     architecture = _told_sizes(state, path) if openai else architecture_of(config.model)
     spec = _spec(config, architecture, image_size, path.name)
     if not openai and "logit_scale" not in state:
@@ -63,7 +65,7 @@ def local_file(config: Backbone, image_size: tuple[int, int]) -> Clip:
 def _told_sizes(state: dict[str, Tensor], path: Path) -> dict:
     try:
         return openai_architecture(state)
-    except (LookupError, ArithmeticError, ValueError) as error:
+    except (LookupError, ArithmeticError, TypeError, ValueError) as error:
         raise ReanchorError(f"{path}: not a CLIP: tensors that tell its sizes are missing or have other dimensions "
                             f"({first_line(error)}); give an open_clip or OpenAI checkpoint") from error
 

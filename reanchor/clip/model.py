@@ -9,6 +9,7 @@ import open_clip
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -19,7 +20,7 @@ from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import BytePairTokenizer, Tokenizer, WordTokenizer
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
-from reanchor.weight_files import read_safetensors
+from reanchor.weight_files import first_line, read_safetensors
 
 # Pixel statistics in RGB order. CLIP-ReID's ViT recipes use "half", its CNN recipes ImageNet's, not CLIP's own.
 NORMALISATIONS = {
@@ -164,5 +165,15 @@ def save_weights(module: nn.Module, folder: Path) -> None:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of weights.safetensors, as `save_weights` wrote them."""
-    return read_safetensors(Path(folder) / "weights.safetensors")
+    """The tensors of weights.safetensors, as `save_weights` wrote them.
+
+    Raises:
+        FileNotFoundError: there are none.
+        ReanchorError: the file is damaged.
+    """
+    path = Path(folder) / "weights.safetensors"
+    try:
+        return read_safetensors(path)
+    except (SafetensorError, ValueError) as error:
+        raise ReanchorError(f"{path}: damaged ({first_line(error)}); allowed: the file as its stage wrote it; run the "
+                            "stage again, or get another copy") from error

@@ -44,7 +44,11 @@ def checked_numbers(numbers: np.ndarray, what: str, count: int | None = None) ->
     Raises:
         ReanchorError: no integers, not one axis, or not `count` of them.
     """
-    given = np.asarray(numbers)
+    try:
+        given = np.asarray(numbers)
+    except (TypeError, ValueError) as error:  # of several lengths, a tensor on a GPU
+        raise ReanchorError(f"{what}: got what makes no array ({' '.join(str(error).split())[:120]}); allowed are "
+                            "integers [N], one for each image: give np.array([1, ...])") from error
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise ReanchorError(f"{what}: got {given.dtype} {list(given.shape)}; allowed are integers [N], one for each "
                             f"image: give np.array([1, ...])")

@@ -3,6 +3,7 @@
 A file is what torch writes, followed by the SHA-256 of those bytes. Two generations are kept: NAME and NAME.previous.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -15,6 +16,7 @@ from typing import BinaryIO
 import torch
 from tqdm import tqdm
 
+from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
 from reanchor.training.ranks import rank
 
@@ -64,6 +66,9 @@ def load(path: Path, mark: str, fits: Callable[[dict], bool] = lambda state: Tru
     """The newest whole state that was saved under `mark` and that `fits`; None where there is none.
 
     A generation that is damaged or does not fit is named on stderr and set aside as NAME.damaged.
+
+    Raises:
+        ReanchorError: one is there, and the system does not let it be read.
     """
     faults, found = [], None
     for file in (path, earlier(path)):
@@ -113,6 +118,7 @@ def _read(file: Path) -> dict:
 
     Raises:
         FileNotFoundError: there is none.
+        ReanchorError: the system does not let it be read, which tells nothing of what it holds.
         _Damaged: it cannot be read, or its bytes are not those that were written.
     """
     try:
@@ -122,7 +128,12 @@ def _read(file: Path) -> dict:
             saved = torch.load(stream, weights_only=True, map_location="cpu")  # passes over the digest
     except (FileNotFoundError, MemoryError, _Damaged):
         raise
-    except Exception as error:  # torch has many for what it does not understand, the system some for bad sectors
+    except OSError as error:
+        if error.errno != errno.EIO:  # a bad sector; all else may pass, and the file be whole
+            raise ReanchorError(f"{file}: cannot be read now ({error.strerror}), so a training cannot go on from it; "
+                                "mend that and run again, or remove the file to start from the beginning") from error
+        raise _Damaged(f"cannot be read ({error.strerror})") from error
+    except Exception as error:  # torch has many for what it does not understand
         if "not enough memory" in str(error):
             raise
         raise _Damaged(f"cannot be read ({(str(error).splitlines() or [type(error).__name__])[0]})") from error

@@ -3,6 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from reanchor.training import checkpoint
 from reanchor.training.device import uses_bf16
 from reanchor.training.fitting import fits
 from reanchor.training.memory import freed_memory_kept
-from reanchor.training.ranks import average_gradients, largest, rank
+from reanchor.training.ranks import average_gradients, largest, rank, world_size
 from reanchor.training.recorder import Recorder
 
 
@@ -184,7 +185,7 @@ class Trainer:
         content = self._content()  # of before: judging may draw random numbers
         self.job.module.eval()
         try:
-            with let_through():
+            with let_through() if world_size() == 1 else nullcontext():  # ranks stop together, after it
                 return self.job.validate()
         except Interrupted as told:
             self._save(content)

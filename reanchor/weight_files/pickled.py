@@ -22,6 +22,8 @@ _TYPES = {"Double": torch.float64, "Float": torch.float32, "Half": torch.float16
           "Bool": torch.bool, "ComplexFloat": torch.complex64, "ComplexDouble": torch.complex128}
 STORAGES = {f"{place}.{name}Storage": dtype for name, dtype in _TYPES.items() for place in ("torch", "torch.cuda")}
 STORAGES |= {"torch.UntypedStorage": torch.uint8, "torch.storage.UntypedStorage": torch.uint8}
+# A name of the file's is never looked up on torch itself, which would import modules for some.
+DTYPES = {f"torch.{name}": value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 # Objects that may lie beside tensors (an optimizer's, a counter), or are no plain tensors: accepted, and left alone.
 UNREAD = {
     "_codecs.encode", "builtins.bytearray", "builtins.complex", "builtins.set", "collections.Counter", "torch.device",
@@ -118,7 +120,7 @@ class _Machine:
     def global_(self, name: str) -> None:
         name = name.replace(" ", ".", 1).replace("__builtin__.", "builtins.", 1)
         if name not in UNREAD and name not in STORAGES and name not in _CALLS and not name.startswith(SCRIPT) \
-                and _dtype(name) is None:
+                and name not in DTYPES:
             raise ValueError(f"{CODE}: {name[:60]}")
         self.stack.append(Global(name))
 
@@ -158,11 +160,6 @@ def _hashable(key: object) -> object:
     return key if plain else Unread("a key")
 
 
-def _dtype(name: str) -> torch.dtype | None:
-    found = getattr(torch, name.removeprefix("torch."), None) if name.startswith("torch.") else None
-    return found if isinstance(found, torch.dtype) else None
-
-
 def _call(machine: _Machine, function: Global, arguments: tuple) -> object:
     if function.name not in _CALLS:
         return Unread(function.name)
@@ -185,7 +182,7 @@ def _view(_: _Machine, storage: object, offset: int, size: tuple, stride: tuple,
 def _typed_view(_: _Machine, storage: object, offset: int, size: tuple, stride: tuple, grad: object, hooks: object,
                 dtype: Global, *more: object) -> View | Unread:
     """Of the types that have no storage of their own name."""
-    found = _dtype(dtype.name)
+    found = DTYPES.get(dtype.name)
     if not isinstance(storage, Storage) or found is None:
         return Unread("a tensor of another kind")
     return View(storage, found, offset, _tuple(size), _tuple(stride))

@@ -1,8 +1,8 @@
 """One door to all weight files: which format a file has, and which of its content is the state dict."""
 
-import os
 from pathlib import Path
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from reanchor.weight_files.script import state_of
 WRAPPERS = ("state_dict", "model")
 PREFIX = "module."  # of DataParallel
 # Tied tensors share a storage, and half precision is widened; a thousand names over one storage would fill memory.
-MOST_SHARING, FREE_BYTES = 4, 2**22
+MOST_SHARING, FREE_BYTES, FP32_BYTES = 4, 2**22, 4
 
 
 def read_state(path: Path, setting: str, allowed: str) -> dict[str, Tensor]:
@@ -36,7 +36,7 @@ def read_state(path: Path, setting: str, allowed: str) -> dict[str, Tensor]:
         raise ReanchorError(f"{setting}: no file at {path}; allowed are {allowed}")
     try:
         _check_size(path)
-        return read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        return _unprefixed(read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path))
     except Exception as error:  # safetensors and the system raise classes of their own
         raise ReanchorError(f"{setting}: {path} is no readable checkpoint ({first_line(error)}); "
                             f"allowed are {allowed}") from error
@@ -50,9 +50,9 @@ def first_line(error: Exception) -> str:
 
 def _check_size(path: Path) -> None:
     """A file with holes takes no disk, and all the memory there is."""
-    size, memory = path.stat().st_size, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    size, memory = path.stat().st_size, psutil.virtual_memory().available
     if size > memory:
-        raise ValueError(f"it has {size} bytes, and this machine {memory} of memory")
+        raise ValueError(f"it has {size} bytes, and this machine {memory} of free memory")
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
@@ -100,13 +100,13 @@ def _check_elements(state: dict[str, View | int | float]) -> None:
     """Raise ValueError where tensors together have far more elements than their storages: repeated, or overlapping."""
     held = sum(storage.nbytes for storage in _storages(state))
     views = [value for value in state.values() if isinstance(value, View)]
-    asked = sum(view.elements * view.dtype.itemsize for view in views)
+    asked = sum(view.elements * max(view.dtype.itemsize, FP32_BYTES) for view in views)  # they are widened next
     if asked > MOST_SHARING * held + FREE_BYTES:
         raise ValueError(f"its tensors repeat the {held} bytes that it holds into {asked}")
 
 
 def _tensors(state: dict[str, View | int | float], source: Archive | Legacy) -> dict[str, Tensor]:
-    """By name, without DataParallel's prefix; tensors of one storage share memory, as torch has it."""
+    """By name; tensors of one storage share memory, as torch has it."""
     blocks: dict[int, Tensor] = {}
     found = {}
     for name, value in state.items():
@@ -115,7 +115,15 @@ def _tensors(state: dict[str, View | int | float], source: Archive | Legacy) -> 
             if key not in blocks:
                 blocks[key] = _block(value.storage, source)
             value = _tensor(blocks[key], value)
-        found[name.removeprefix(PREFIX)] = torch.as_tensor(value)
+        found[name] = torch.as_tensor(value)
+    return found
+
+
+def _unprefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without DataParallel's prefix."""
+    found = {name.removeprefix(PREFIX): value for name, value in state.items()}
+    if len(found) < len(state):
+        raise ValueError(f"it holds tensors with and without {PREFIX!r} before the same name")
     return found
 
 

@@ -7,9 +7,9 @@ MOST_MODULES, DEEPEST = 100_000, 64
 
 
 def state_of(root: Module) -> dict[str, View]:
-    """Parameters and buffers by the names that `torch.jit.load(...).state_dict()` gives them.
+    """Parameters and buffers by the names that `torch.jit.load(...).state_dict()` gives them, and other tensors.
 
-    Only a module's code says which attribute is a buffer, so any tensor counts as one.
+    Only a module's code says which attribute is a buffer, so any tensor attribute counts as one.
     A module that several attributes share is listed under each, so a few modules can have names without end.
 
     Raises:
