@@ -41,7 +41,7 @@ def end_tree(grace: float) -> None:
     last_stage = time.monotonic()
     while alive := _below():
         now = time.monotonic()
-        stages = [process for process in alive if not _is_dvc(process)]
+        stages = [process for process in alive if not is_dvc(process)]
         if stages:
             last_stage = now
         if now > deadline:
@@ -65,7 +65,8 @@ def _below() -> list[psutil.Process]:
     return alive
 
 
-def _is_dvc(process: psutil.Process) -> bool:
+def is_dvc(process: psutil.Process) -> bool:
+    """Whether a process is a `dvc` command, by its command line."""
     try:
         words = process.cmdline()[:3]  # dvc ..., python .../dvc ..., python -m dvc ...
     except psutil.Error:
@@ -95,17 +96,25 @@ def main(command: list[str], grace: float) -> int:
     """Run `command`; its exit status, or 128 and the signal that ended it."""
     adopt_orphans()
     signal.signal(signal.SIGTERM, _leave)
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    ended = os.pidfd_open(process.pid)
+    process = None
     try:
-        select.select([sys.stdin, ended], [], [])
-    finally:
-        if process.poll() is None:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        _until_ended_or_left(process)
+    finally:  # a `dvc` that was itself killed, by the user or for memory, leaves its stage behind
+        if process is None or process.poll() is None or process.returncode < 0:
             end_tree(grace)
     status = process.wait()
-    if status < 0:  # `dvc` itself was killed, by the user or for memory: its stage goes too
-        end_tree(grace)
     return status if status >= 0 else 128 - status
+
+
+def _until_ended_or_left(process: subprocess.Popen) -> None:
+    """Return when the command has ended, or when the other end of the standard input has closed."""
+    try:
+        watched, seconds = [sys.stdin, os.pidfd_open(process.pid)], None
+    except (AttributeError, OSError):  # another system, an old kernel, a sandbox: ask again and again
+        watched, seconds = [sys.stdin], POLL_SECONDS
+    while process.poll() is None and not select.select(watched, [], [], seconds)[0]:
+        continue
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def _interruptible(command: list[str]) -> int:
     """Run a command in the terminal; its exit status, or 128 and the signal that ended it.
 
     Ctrl-C reaches the command from the terminal, and is its to answer. SIGTERM reaches this process alone, and is
-    passed on.
+    passed on. What a killed command leaves at work is ended.
     """
     def leave(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
@@ -51,10 +51,13 @@ def _interruptible(command: list[str]) -> int:
 
     sys.stdout.flush()
     adopt_orphans()
-    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda number, frame: None),  # SIG_IGN would be inherited
-              signal.SIGTERM: signal.signal(signal.SIGTERM, leave)}
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, leave)}
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # `nohup` and `command &` of a script mean it
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda number, frame: None)  # SIG_IGN would be inherited
     try:
         status = subprocess.Popen(command, env=environment()).wait()
+        if status < 0:  # `dvc` itself was killed, by the user or for memory: its stage goes too
+            end_tree(GRACE_SECONDS)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -69,6 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ReanchorError as error:
         print(f"serve: {error}", file=sys.stderr)
         return USER_ERROR
+    except KeyboardInterrupt:  # while the passing server starts; afterwards Prefect answers it
+        return 0
     return 0
 
 

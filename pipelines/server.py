@@ -46,10 +46,14 @@ def chosen_server() -> Iterator[str]:
 
 
 def _reach_this_machine_directly() -> None:
-    """A proxy of the environment cannot know this machine's own servers."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys([*known, "127.0.0.1", "localhost"]))
+    """A proxy of the environment cannot know this machine's own servers.
+
+    Both spellings get the hosts of both: most programs read only the lower-case one where it exists.
+    """
+    names = ("no_proxy", "NO_PROXY")
+    known = [host.strip() for name in names for host in os.environ.get(name, "").split(",") if host.strip()]
+    hosts = ["*"] if "*" in known else dict.fromkeys([*known, "127.0.0.1", "localhost"])  # all, only if it stands alone
+    os.environ.update(dict.fromkeys(names, ",".join(hosts)))
 
 
 def _require_answer(address: str) -> None:

@@ -88,16 +88,28 @@ def unread_settings(root: Path) -> Iterator[None]:
 
 
 def _stages_at_work(temporary: Path) -> list[str]:
-    """Living `dvc` processes that run a stage, as "process PID (command)"; empty when there are none."""
-    import psutil
+    """Living `dvc` processes that run a stage, as "process PID (command)"; empty when there are none.
 
+    A killed `dvc` leaves its note, and its number goes to any other process, in a container soon.
+    """
     try:
         noted = json.loads((temporary / "rwlock").read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return []
     entries = [entry for readers in noted.get("read", {}).values() for entry in readers]
     entries += noted.get("write", {}).values()
-    return sorted({f"process {entry['pid']} ({entry['cmd']})" for entry in entries if psutil.pid_exists(entry["pid"])})
+    return sorted({f"process {entry['pid']} ({entry['cmd']})" for entry in entries if _is_living_dvc(entry["pid"])})
+
+
+def _is_living_dvc(pid: int) -> bool:
+    import psutil
+
+    from pipelines.guard import is_dvc
+
+    try:
+        return is_dvc(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _said_by(file: Path) -> str:

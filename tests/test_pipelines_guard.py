@@ -121,6 +121,52 @@ def test_a_terminated_guard_takes_its_command_along(tmp_path):
     assert not _lives(pid)
 
 
+# A guard that is disturbed before it watches its command.
+DISTURBED = """
+import os, signal, subprocess, sys
+from pipelines import guard
+def refused(pid):
+    raise OSError(38, "Function not implemented")
+def terminated(*given, **named):
+    made = started(*given, **named)
+    signal.raise_signal(signal.SIGTERM)
+    return made
+started = subprocess.Popen if sys.argv[1] == "Popen" else os.pidfd_open
+if sys.argv[1] == "Popen":
+    subprocess.Popen = terminated
+else:
+    os.pidfd_open = {"terminated": terminated, "refused": refused}[sys.argv[1]]
+sys.exit(guard.main(sys.argv[2:], 5))
+"""
+SLEEPER = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
+
+
+def _disturbed(how: str, code: str) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", DISTURBED, how, sys.executable, "-c", code], env=ENVIRONMENT,
+                            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def test_a_guard_watches_where_the_kernel_has_no_descriptors_of_processes():
+    with _disturbed("refused", SLEEPER) as guard:
+        pid = int(guard.stdout.readline())
+        guard.stdin.close()
+        assert guard.wait(20) == 128 + signal.SIGTERM
+    assert not _lives(pid)
+    with _disturbed("refused", "raise SystemExit(7)") as guard:
+        assert guard.wait(20) == 7
+
+
+@pytest.mark.parametrize("how", ["Popen", "terminated"])
+def test_a_guard_that_is_terminated_before_it_watches_takes_its_command_along(tmp_path, how):
+    mark = f"{SLEEPER}  # {tmp_path}"
+    with _disturbed(how, mark) as guard:
+        assert guard.wait(20) == 128 + signal.SIGTERM
+    left = [process for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])]
+    for process in left:
+        process.kill()
+    assert not left
+
+
 @pytest.mark.parametrize(("code", "status"), [("pass", 0), ("raise SystemExit(7)", 7),
                                               ("import os; os.kill(os.getpid(), 6)", 134)])
 def test_a_guard_ends_as_its_command_ends(code, status):

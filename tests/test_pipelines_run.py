@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 from flow_project import ENVIRONMENT, training_project
 
@@ -78,4 +79,28 @@ def test_the_table_follows_a_study_that_ended_well_and_statuses_stay(workspace, 
 
 @pytest.mark.parametrize(("code", "status"), [("raise SystemExit(9)", 9), ("import os; os.kill(os.getpid(), 9)", 137)])
 def test_a_step_keeps_its_status(code, status):
-    assert run._interruptible([sys.executable, "-c", code]) == status
+    assert _step(code).returncode == status
+
+
+def _step(code: str, before: str = "") -> subprocess.CompletedProcess:
+    """A step in a process of its own: what a killed one leaves is looked for among that process's descendants."""
+    script = f"{before}\nimport sys\nfrom pipelines import run\nsys.exit(run._interruptible(sys.argv[1:]))"
+    return subprocess.run([sys.executable, "-c", script, sys.executable, "-c", code], env=ENVIRONMENT, text=True,
+                          stdout=subprocess.PIPE, timeout=60)
+
+
+def test_a_stage_does_not_outlive_a_killed_dvc(tmp_path):
+    stage = f"import time; time.sleep(300)  # {tmp_path}"
+    done = _step(f"import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', {stage!r}], "
+                 "stdout=subprocess.DEVNULL); os.kill(os.getpid(), 9)")
+    left = [process for process in psutil.process_iter(["cmdline"]) if stage in (process.info["cmdline"] or [])]
+    for process in left:
+        process.kill()
+    assert done.returncode == 137 and not left
+
+
+@pytest.mark.parametrize(("before", "ignored"), [("import signal; signal.signal(2, signal.SIG_IGN)", "True"),
+                                                 ("import signal; signal.signal(2, signal.SIG_DFL)", "False")])
+def test_an_interruption_that_is_ignored_in_the_background_stays_so(before, ignored):
+    done = _step("import signal; print(signal.getsignal(2) == signal.SIG_IGN)", before)
+    assert done.stdout.strip() == ignored

@@ -72,6 +72,17 @@ def test_mistakes_are_said_before_a_server_is_asked(project, monkeypatch, capsys
     assert written.startswith(said) and written.count("\n") == 1
 
 
+def test_an_interruption_while_the_server_starts_is_no_traceback(project, monkeypatch):
+    from pipelines import serve
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(serve, "chosen_server", interrupted)
+    assert serve.main([]) == 0
+
+
 def test_the_announcement_names_settings_and_a_params_yaml_that_differs(project):
     from pipelines.serve import announcement
 

@@ -4,7 +4,9 @@ import http.server
 import json
 import os
 import threading
+import urllib.request
 from contextlib import contextmanager
+from unittest import mock
 
 import pytest
 from prefect_server import free_port
@@ -15,10 +17,10 @@ from reanchor.errors import ReanchorError
 
 @pytest.fixture(autouse=True)
 def nothing_configured():
-    """Other tests' server is not this process's."""
+    """Other tests' server is not this process's, and its environment stays as it was."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with temporary_settings(restore_defaults=[PREFECT_API_URL]):
+    with mock.patch.dict(os.environ), temporary_settings(restore_defaults=[PREFECT_API_URL]):
         yield
 
 
@@ -64,7 +66,24 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch):
             from prefect.settings import PREFECT_API_URL
 
             assert PREFECT_API_URL.value() == address and address.removesuffix("/api") in where
-    assert os.environ["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+    assert os.environ["NO_PROXY"] == os.environ["no_proxy"] == "example.org,127.0.0.1,localhost"
+
+
+@pytest.mark.parametrize(("given", "hosts"), [
+    ({}, "127.0.0.1,localhost"),
+    ({"NO_PROXY": "corp.internal"}, "corp.internal,127.0.0.1,localhost"),
+    ({"no_proxy": "a.org, localhost", "NO_PROXY": "b.org,,a.org"}, "a.org,localhost,b.org,127.0.0.1"),
+    ({"no_proxy": "*"}, "*"),
+    ({"no_proxy": "a.org", "NO_PROXY": "*"}, "*"),
+])
+def test_hosts_that_no_proxy_is_asked_for_stay_so_in_both_spellings(given, hosts):
+    for name in ("no_proxy", "NO_PROXY"):
+        os.environ.pop(name, None)
+    os.environ.update(given, http_proxy="http://127.0.0.1:9")
+    chosen._reach_this_machine_directly()
+    assert (os.environ["no_proxy"], os.environ["NO_PROXY"]) == (hosts, hosts)
+    for host in [host for text in given.values() for host in text.split(",") if host] + ["127.0.0.1"]:
+        assert urllib.request.proxy_bypass(host.strip())
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:{}/api", "nonsense"])

@@ -1,5 +1,6 @@
 """params.yaml belongs to one run at a time."""
 
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,19 @@ def test_settings_are_not_changed_under_a_stage(workspace):
     assert (workspace / "params.yaml").read_text() == "saga:\n  seed: 1\n"
     assert write_settings(workspace, ["saga.seed=8"])  # DVC's note of the dead process does not count
     assert write_settings(workspace, [])
+
+
+def test_a_killed_dvcs_number_that_another_process_has_now_is_no_dvc(workspace):
+    rwlock = workspace / ".dvc/tmp/rwlock"
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "dvc.yaml"]) as other:
+        notes = [{"pid": pid, "cmd": "dvc repro"} for pid in (os.getpid(), other.pid)]
+        rwlock.write_text(json.dumps({"read": {"training.py": notes}, "write": {"trained.txt": notes[1]}}))
+        try:
+            with unread_settings(workspace):
+                pass
+        finally:
+            rwlock.unlink()
+            other.kill()
 
 
 def test_a_dvc_between_two_stages_is_waited_for_or_named(workspace, monkeypatch):

@@ -5,7 +5,7 @@
     python -m benchmarks.faults --list
 
 Everything happens in copies of the repository in a temporary folder. Exit status 1 when a case did not hold: a
-traceback, a silent difference, or code of a file that was run.
+traceback, a silent difference, or code of a file that was run. A case that this machine does not allow is "not tried".
 """
 
 import argparse
@@ -13,21 +13,25 @@ import shutil
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from pathlib import Path
 
 from tqdm import tqdm
 
 from benchmarks.faults import checkpoints, flows, settings, tracking, weights, workshop
-from benchmarks.faults.case import Case, Outcome
+from benchmarks.faults.case import Case, NotTried, Outcome
 
 TOPICS: dict[str, list[Case]] = {
     topic.CASES[0].topic: topic.CASES for topic in (checkpoints, weights, tracking, settings, flows)}
+MARKS = {True: "held", False: "FAILED", None: "not tried"}
 
 
 def _attempt(case: Case, folder: Path) -> Outcome:
     """A case that itself breaks has not held."""
     try:
         return case.run(folder)
+    except NotTried as reason:
+        return Outcome(None, str(reason))
     except Exception as error:
         traceback.print_exc()
         return Outcome(False, f"the case itself broke: {type(error).__name__}: {error}")
@@ -49,18 +53,18 @@ def main() -> int:
 
 
 def _run(cases: list[Case]) -> int:
-    failed = 0
+    came = Counter()
     with tempfile.TemporaryDirectory(prefix="reanchor-faults-") as scratch:
         made = workshop.make(Path(scratch) / "made")
         for number, case in enumerate(tqdm(cases, unit="case", disable=None)):
             folder = workshop.copy(made, Path(scratch) / f"case-{number}")
             outcome = _attempt(case, folder)
             shutil.rmtree(folder, ignore_errors=True)
-            failed += not outcome.held
-            mark = "held  " if outcome.held else "FAILED"
-            tqdm.write(f"{mark} {case.topic:<12}{case.name:<52} {' '.join(outcome.said.split())[:200]}")
-    print(f"{len(cases) - failed} of {len(cases)} held")
-    return 1 if failed else 0
+            came[outcome.held] += 1
+            said = " ".join(outcome.said.split())[:200]
+            tqdm.write(f"{MARKS[outcome.held]:<9} {case.topic:<12}{case.name:<52} {said}")
+    print(f"{came[True]} of {len(cases)} held" + (f", {came[None]} not tried" if came[None] else ""))
+    return 1 if came[False] else 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +20,12 @@ TRACEBACK = "Traceback (most recent call last)"
 class Outcome:
     """Whether the product held, and in one line what it did."""
 
-    held: bool
+    held: bool | None  # None: not tried
     said: str
+
+
+class NotTried(Exception):
+    """This machine does not let the fault be provoked, for the reason given."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ def python(folder: Path, *arguments: str, limit: float = 300, memory_gb: float |
     """
     with tempfile.TemporaryFile() as said:
         started = time.perf_counter()
-        process = start(folder, *arguments, memory_gb=memory_gb, stdout=said, **variables)
-        status, usage, timed_out = _wait(process, started + limit)
+        with running(folder, *arguments, memory_gb=memory_gb, stdout=said, **variables) as process:
+            status, usage, timed_out = _wait(process, started + limit)
         seconds = time.perf_counter() - started
         said.seek(0)
         return Ended(status, said.read().decode(errors="replace"), seconds, usage // 1024, timed_out)
@@ -78,6 +83,18 @@ def start(folder: Path, *arguments: str, memory_gb: float | None = None, stdout=
         command = ["prlimit", f"--as={int(memory_gb * 2**30)}", *command]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=stdout, stderr=subprocess.STDOUT,
                             stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+@contextmanager
+def running(folder: Path, *arguments: str, **how) -> Iterator[subprocess.Popen]:
+    """`start` within this context; what has not ended when it is left, however it is left, is killed whole."""
+    process = start(folder, *arguments, **how)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _wait(process: subprocess.Popen, deadline: float) -> tuple[int, int, bool]:

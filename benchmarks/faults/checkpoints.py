@@ -7,14 +7,14 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.faults.case import TRACEBACK, Case, Outcome, digest, python, start, went_on
+from benchmarks.faults.case import TRACEBACK, Case, Outcome, digest, python, running, went_on
+from benchmarks.faults.small_disk import resize, small_disk
 from benchmarks.kill import STAGES, begin_anew, break_often, finish
 from reanchor.errors import ReanchorError
 from reanchor.training import checkpoint
@@ -22,7 +22,6 @@ from reanchor.training import checkpoint
 SETTINGS = ("profile=smoke", "prompts.epochs=200", "runtime.checkpoint_steps=5")
 PROMPTS = STAGES["prompts"][1]
 BREAKS = 3
-NO_RIGHT = "mounting is not allowed here, so no full disk was tried"
 
 
 def broken_off(folder: Path, name: str, number: signal.Signals) -> Outcome:
@@ -69,11 +68,10 @@ class Killed:
 
 def kill_half_way(folder: Path) -> Killed:
     """Kill `prompts` as soon as there are two generations."""
-    process, pattern = start(folder, "-m", "stages.prompts"), "prompts-*.pt.previous"
-    while process.poll() is None and not list((folder / ".checkpoints").glob(pattern)):
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    pattern = "prompts-*.pt.previous"
+    with running(folder, "-m", "stages.prompts") as process:
+        while process.poll() is None and not list((folder / ".checkpoints").glob(pattern)):
+            time.sleep(0.01)
     (before,) = (folder / ".checkpoints").glob(pattern)
     newest = before.with_suffix("")
     return Killed(newest, newest.read_bytes(), before.read_bytes())
@@ -153,19 +151,15 @@ def full_disk(folder: Path) -> Outcome:
     size, place = len(kill_half_way(folder).newest), folder / ".checkpoints"
     begin_anew(folder, PROMPTS)
     place.mkdir()
-    if not _mount(place, f"size={size * 3 // 2}"):
-        return Outcome(True, NO_RIGHT)
-    try:
+    with small_disk(place, size * 3 // 2):
         refused = python(folder, "-m", "stages.prompts")
         kept = [path for path in place.iterdir() if checkpoint.load(path, path.stem.partition("-")[2])]
         if refused.status != 2 or refused.tracebacks or "no space left" not in refused.last_line or len(kept) != 1:
             return Outcome(False, f"exit {refused.status}, {len(kept)} whole checkpoints: {refused.output}")
-        _mount(place, f"remount,size={size * 4}")
+        resize(place, size * 4)
         ended = python(folder, "-m", "stages.prompts")
         outcome = went_on(ended, whole, digest(folder / PROMPTS))
         return Outcome(outcome.held and "resumed" in ended.output, f"{refused.last_line} | then {outcome.said}")
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=False)
 
 
 def size_limit(folder: Path) -> Outcome:
@@ -185,11 +179,6 @@ def size_limit(folder: Path) -> Outcome:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     kept = digest(path, checkpoint.earlier(path)) == before and len(list(folder.glob("*limited*"))) == 2
     return Outcome("ulimit -f" in said and kept, f"generations {'kept' if kept else 'LOST'}: {said}")
-
-
-def _mount(place: Path, options: str) -> bool:
-    return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], capture_output=True,
-                          check=False).returncode == 0
 
 
 CASES = [

@@ -1,17 +1,18 @@
 """Runs whose settings change under them, that are cancelled, and that meet in one workspace."""
 
 import functools
-import os
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
-from benchmarks.faults.case import Case, Ended, Outcome, digest, python, refused, start, went_on
+from benchmarks.faults.case import Case, Ended, Outcome, digest, python, refused, running, went_on
 from benchmarks.faults.workshop import SETTINGS
 
 LONG = (*SETTINGS, "prompts.epochs=100")  # long enough to be disturbed
@@ -58,15 +59,15 @@ def _compose(folder: Path, *settings: str) -> Ended:
     return python(folder, "-m", "stages.compose", *settings)
 
 
-def training(folder: Path, command: tuple[str, ...], said=subprocess.DEVNULL) -> subprocess.Popen:
-    """`command` in the background, once the stage `prompts` has left a checkpoint."""
-    process = start(folder, *command, stdout=said)
-    if not _within(START, lambda: process.poll() is not None or any((folder / ".checkpoints").glob("prompts*"))):
-        os.killpg(process.pid, signal.SIGKILL)
-        raise RuntimeError("no checkpoint appeared")
-    if process.poll() is not None:
-        raise RuntimeError(f"it ended by itself with status {process.returncode}")
-    return process
+@contextmanager
+def training(folder: Path, command: tuple[str, ...], said=subprocess.DEVNULL) -> Iterator[subprocess.Popen]:
+    """`command` in the background, once the stage `prompts` has left a checkpoint, until this context is left."""
+    with running(folder, *command, stdout=said) as process:
+        if not _within(START, lambda: process.poll() is not None or any((folder / ".checkpoints").glob("prompts*"))):
+            raise RuntimeError("no checkpoint appeared")
+        if process.poll() is not None:
+            raise RuntimeError(f"it ended by itself with status {process.returncode}")
+        yield process
 
 
 def _within(seconds: float, happened) -> bool:
@@ -92,9 +93,9 @@ def composed_meanwhile(folder: Path, command: tuple[str, ...]) -> Outcome:
     """`stages.compose` is typed while a stage trains: refused, and the training is what it would have been."""
     whole = _whole(folder)
     _compose(folder, *LONG)
-    process = training(folder, command)
-    outcome = refused(_compose(folder, *OTHER))
-    process.wait(2 * WAIT)
+    with training(folder, command) as process:
+        outcome = refused(_compose(folder, *OTHER))
+        process.wait(2 * WAIT)
     same = digest(folder / WEIGHTS) == whole and "0.0123" not in (folder / "dvc.lock").read_text()
     return Outcome(outcome.held and process.returncode == 0 and same,
                    f"{'same weights' if same else 'DIFFERENT weights'}; {outcome.said}")
@@ -104,10 +105,9 @@ def cancelled(folder: Path, number: signal.Signals) -> Outcome:
     """A flow gets a signal: nothing stays at work, a checkpoint stays, and the next run ends as an undisturbed one."""
     whole = _whole(folder)
     _compose(folder, *LONG)
-    process = training(folder, FLOW)
-    process.send_signal(number)
-    if not _within(60, lambda: process.poll() is not None):
-        os.killpg(process.pid, signal.SIGKILL)
+    with training(folder, FLOW) as process:
+        process.send_signal(number)
+        _within(60, lambda: process.poll() is not None)
     seconds = time.monotonic()
     _within(40, lambda: not _alive(folder))
     left, seconds = _alive(folder), time.monotonic() - seconds
@@ -122,10 +122,10 @@ def second_run(folder: Path) -> Outcome:
     """`make run` with other settings while a flow trains: refused in one line, and the first is not mixed with it."""
     whole = _whole(folder)
     _compose(folder, *LONG)
-    process = training(folder, FLOW)
-    outcome = refused(python(folder, "-m", "pipelines.run", *OTHER))
-    also = refused(python(folder, *FLOW))
-    process.wait(2 * WAIT)
+    with training(folder, FLOW) as process:
+        outcome = refused(python(folder, "-m", "pipelines.run", *OTHER))
+        also = refused(python(folder, *FLOW))
+        process.wait(2 * WAIT)
     same = digest(folder / WEIGHTS) == whole
     return Outcome(outcome.held and also.held and same,
                    f"{'same weights' if same else 'DIFFERENT weights'}; {outcome.said}; {also.said}")
@@ -136,10 +136,10 @@ def edited_by_hand(folder: Path) -> Outcome:
     _compose(folder, *LONG)
     with tempfile.TemporaryFile() as said:
         began = time.monotonic()
-        process = training(folder, ("-m", "pipelines.flow"), said)
-        params = folder / "params.yaml"
-        params.write_text(params.read_text().replace("epochs: 100\n", "epochs: 101\n"))
-        process.wait(2 * WAIT)
+        with training(folder, ("-m", "pipelines.flow"), said) as process:
+            params = folder / "params.yaml"
+            params.write_text(params.read_text().replace("epochs: 100\n", "epochs: 101\n"))
+            process.wait(2 * WAIT)
         said.seek(0)
         ended = Ended(process.returncode, said.read().decode(errors="replace"), time.monotonic() - began, 0, False)
     outcome = refused(ended)

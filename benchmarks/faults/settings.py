@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.faults.case import Case, Ended, Outcome, python, start
+from benchmarks.faults.case import Case, Ended, Outcome, python, running
 
 LONG = ("profile=smoke", "prompts.epochs=400", "runtime.checkpoint_steps=20")
 
@@ -27,8 +27,8 @@ def _changed_meanwhile(change: Callable[[Path], None]) -> Callable[[Path], Outco
     def run(folder: Path) -> Outcome:
         python(folder, "-m", "stages.compose", *LONG)
         locked = (folder / "dvc.lock").read_bytes()
-        with (folder / "said.txt").open("wb") as said:
-            process = start(folder, "-m", "dvc", "repro", "-s", "prompts", stdout=said)
+        with ((folder / "said.txt").open("wb") as said,
+              running(folder, "-m", "dvc", "repro", "-s", "prompts", stdout=said) as process):
             _wait_for_checkpoint(folder)
             change(folder)
             process.wait(300)

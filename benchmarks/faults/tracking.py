@@ -6,10 +6,8 @@ passed, `python -m stages.log_pending` brings the run with its curve and model.
 
 import functools
 import json
-import os
 import shutil
 import sqlite3
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +15,8 @@ from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from benchmarks.faults.case import Case, Ended, Outcome, digest, python, start, went_on
+from benchmarks.faults.case import Case, Ended, NotTried, Outcome, digest, python, running, went_on
+from benchmarks.faults.small_disk import mounted, small_disk, unmounted_after
 
 Trouble = Callable[[Path], AbstractContextManager[dict[str, str]]]  # yields environment variables for the stage
 EXTRA_SECONDS = 90.0  # that trouble may cost: 30 for a call, on a busy machine
@@ -96,14 +95,10 @@ def _holder(folder: Path, seconds: float) -> Iterator[dict[str, str]]:
     """Another process holds the database."""
     script = ("import pathlib, sqlite3, time\nheld = sqlite3.connect('mlruns/mlflow.db', isolation_level=None)\n"
               f"held.execute('BEGIN EXCLUSIVE'); pathlib.Path('is-held').touch(); time.sleep({seconds})")
-    other = start(folder, "-c", script)
-    while not (folder / "is-held").exists() and other.poll() is None:
-        time.sleep(0.02)
-    try:
+    with running(folder, "-c", script) as other:
+        while not (folder / "is-held").exists() and other.poll() is None:
+            time.sleep(0.02)
         yield {}
-    finally:
-        other.kill()
-        other.wait()
 
 
 @contextmanager
@@ -156,29 +151,29 @@ def _server(folder: Path, kind: str) -> Iterator[dict[str, str]]:
     port = server.server_address[1]
     if kind == "dead":
         server.server_close()
-    yield {URI: f"http://127.0.0.1:{port}"}
-    if kind == "failing":
-        server.shutdown()
-    server.server_close()
-
-
-def _mounted(folder: Path, *commands: list[str]) -> bool:
-    return all(subprocess.run(command, capture_output=True, cwd=folder).returncode == 0 for command in commands)
+    try:
+        yield {URI: f"http://127.0.0.1:{port}"}
+    finally:
+        if kind == "failing":
+            server.shutdown()
+        server.server_close()
 
 
 @contextmanager
 def _read_only(folder: Path) -> Iterator[dict[str, str]]:
     """Nothing can be written below mlruns; without the right to mount, a file stands in its place."""
-    place = str(folder / "mlruns")
-    if _mounted(folder, ["mount", "--bind", place, place], ["mount", "-o", "remount,ro,bind", place]):
-        yield {}
-        subprocess.run(["umount", place], check=True)
+    place, aside = folder / "mlruns", folder / "aside"
+    if mounted(place, "mount", "--bind", place):
+        with unmounted_after(place):
+            if not mounted(place, "mount", "-o", "remount,ro,bind"):
+                raise NotTried("a mount cannot be made read-only here")
+            yield {}
     else:
-        os.rename(place, folder / "aside")
-        Path(place).touch()
+        place.rename(aside)
+        place.touch()
         yield {}
-        os.unlink(place)
-        os.rename(folder / "aside", place)
+        place.unlink()
+        aside.rename(place)
 
 
 @contextmanager
@@ -188,13 +183,11 @@ def _full(folder: Path) -> Iterator[dict[str, str]]:
     size = sum(file.stat().st_size // 4096 + 1 for file in place.rglob("*")) * 4096 + 40960
     place.rename(aside)
     place.mkdir()
-    if not _mounted(folder, ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]):
-        raise PermissionError(1, "no right to mount a small disk", str(place))
-    shutil.copytree(aside, place, dirs_exist_ok=True)
-    yield {}
-    shutil.rmtree(aside)
-    shutil.copytree(place, aside)
-    subprocess.run(["umount", str(place)], check=True)
+    with small_disk(place, size):
+        shutil.copytree(aside, place, dirs_exist_ok=True)
+        yield {}
+        shutil.rmtree(aside)
+        shutil.copytree(place, aside)
     place.rmdir()
     aside.rename(place)
 
