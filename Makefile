@@ -72,4 +72,5 @@ serve: setup ## nightly and on-demand deployments of the flows
 	@python -m pipelines.serve
 
 clean: ## remove outputs and checkpoints; .venv, DVC's cache and MLflow's runs stay
-	@rm -rf data/streetfolk data/prepared data/occluded models/backbone models/prompts models/finetune models/saga models/gate models/imported models/tbps models/mgcc .checkpoints
+	@rm -rf data/streetfolk data/prepared data/occluded models/backbone models/prompts models/finetune models/saga models/gate models/imported models/tbps models/mgcc
+	@[ ! -d .checkpoints ] || find .checkpoints/ -mindepth 1 -maxdepth 1 ! -name pending -exec rm -rf {} +

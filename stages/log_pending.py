@@ -12,9 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from stages.tracking.address import EXPERIMENT
-from stages.tracking.pending import pending_files
+from stages.tracking.pending import key_of, pending_files
 from stages.tracking.resend import send
 from stages.tracking.store import Store, Unreachable
+
+AFTER_ANOTHER = "stays, since an earlier file of a training with these settings does"  # whose run it might else join
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,13 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     argparse.ArgumentParser(prog="python -m stages.log_pending", description=__doc__,
                             formatter_class=argparse.RawDescriptionHelpFormatter).parse_args(arguments)
     root, stay = Path.cwd(), 0
+    stuck: set[str] = set()  # keys of trainings
     files = pending_files(root)
     store = _connected(root)
     if not files:
         print("; ".join(["log_pending: nothing is kept", *filter(None, [store.reason])]))
     for file in files:
-        sent, said = send(store, file)
-        stay += not sent
+        key = key_of(file)
+        sent, said = (False, AFTER_ANOTHER) if key in stuck else send(store, file)
+        if not sent:
+            stay += 1
+            stuck |= {key} if key else set()
         store = _connected(root) if store.reason else store  # was it this file, or is it MLflow?
         print(f"{file.name}: {said}", file=sys.stdout if sent else sys.stderr, flush=True)
     return 1 if stay else 0

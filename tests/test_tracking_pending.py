@@ -10,6 +10,7 @@ from reanchor.config import Params
 from stages import log_pending, tracking
 from stages.runner import run_stage
 from stages.tracking.pending import FOLDERS, pending_files
+from stages.tracking.records import head_of
 
 
 @pytest.fixture
@@ -127,11 +128,14 @@ def test_an_interrupted_training_stays_one_run(workspace, models):
         assert len(pending_files(workspace)) == 2
         tracking.store._stores.clear()  # a new process
     last = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    assert log_pending.main([]) == 0
+    assert tracking.connect(workspace).get_run(last.run_id).info.status == "RUNNING"
     last.log(3, {"loss": 1.0})
     last.close("FINISHED", {})
     assert log_pending.main([]) == 0
     found = {run.info.run_id: run for run in runs(workspace)}
     assert len(found) == 2 and curve(workspace, last.run_id) == [(1, 3.0), (2, 2.0), (3, 1.0)]
+    assert found[last.run_id].info.status == "FINISHED"
 
 
 def test_a_killed_run_is_continued(workspace):
@@ -158,7 +162,10 @@ def test_a_kept_run_joins_the_run_it_interrupts_but_no_later_one(workspace):
     with troubles.locked(workspace):
         tracking.ModelRun.open(workspace, "saga", "saga", Params()).close("FINISHED", {})
     tracking.store._stores.clear()
+    (file,) = pending_files(workspace)
+    file = file.rename(workspace / file.name)  # another process holds it
     later = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    file.rename(workspace / FOLDERS[0] / file.name)
     assert log_pending.main([]) == 0
     assert len(runs(workspace)) == 3
     assert tracking.connect(workspace).get_run(later.run_id).info.status == "RUNNING"
@@ -203,12 +210,16 @@ def test_a_full_disk_moves_the_file_to_the_other_place(workspace, monkeypatch):
 def test_a_line_that_a_kill_cut_off_is_dropped_when_the_file_goes_on(workspace):
     from stages.tracking.pending import Pending, read
 
-    file = Pending(workspace, "saga").keep({"kind": "tags", "tags": {"a": "1"}})
+    first = Pending(workspace, "saga", head_of("saga", {}, {}, "key"))
+    file = first.keep({"kind": "tags", "tags": {"a": "1"}})
+    first.close()
     with file.open("a") as handle:
         handle.write('{"kind": "tags", "ta')
-    assert len(read(file)) == 1
-    Pending(workspace, "saga", file=file).keep({"kind": "tags", "tags": {"b": "2"}})
-    assert [record["tags"] for record in read(file)] == [{"a": "1"}, {"b": "2"}]
+    assert len(read(file)) == 2
+    again = Pending(workspace, "saga", head_of("saga", {}, {}, "key"))
+    again.resume()
+    again.keep({"kind": "tags", "tags": {"b": "2"}})
+    assert [record["tags"] for record in read(file)[1:]] == [{"a": "1"}, {"b": "2"}] and again.head == first.head
 
 
 def test_a_file_that_is_still_written_or_is_none_of_ours_stays_and_the_others_go(workspace, models, capfd):

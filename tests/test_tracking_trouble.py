@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 import tracking_troubles as troubles
@@ -110,6 +111,32 @@ def test_after_one_failure_nothing_is_asked_again(workspace):
     with pytest.raises(Unreachable):
         store.ask(lambda client: pytest.fail("asked"))
     assert store_of(workspace) is store_of(workspace)
+
+
+def test_no_password_is_shown(workspace, monkeypatch):
+    """Neither in the address nor in an error that repeats it."""
+    address = "http://me:se@c/r@et@server:5000/runs"
+    monkeypatch.setenv(troubles.URI, address)
+
+    def refused(client) -> None:
+        raise ValueError(f"cannot open {address} nor file:///home/a@b")
+
+    with pytest.raises(Unreachable) as trouble:
+        Store(workspace).ask(refused)
+    plain = "http://server:5000/runs"
+    assert str(trouble.value) == f"{plain}: cannot open {plain} nor file:///home/a@b"
+
+
+def test_make_clean_leaves_what_is_not_logged_yet(workspace):
+    for folder in (*FOLDERS, ".checkpoints/prompts"):
+        (workspace / folder).mkdir(parents=True)
+        (workspace / folder / "a.jsonl").touch()
+    (workspace / ".checkpoints/saga-1.pt").touch()
+    makefile = Path(log_pending.__file__).parents[1] / "Makefile"
+    for _ in range(2):
+        subprocess.run(["make", "-f", makefile, "clean"], cwd=workspace, check=True, timeout=60)
+    assert [file.parent for file in pending_files(workspace)] == [workspace / folder for folder in FOLDERS]
+    assert [file.name for file in (workspace / ".checkpoints").iterdir()] == ["pending"]
 
 
 def test_a_process_ends_though_a_server_never_answers(workspace, monkeypatch):

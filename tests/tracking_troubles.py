@@ -22,6 +22,7 @@ URI = "MLFLOW_TRACKING_URI"
 def weights(folder: Path, value: float = 1.0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"scale": np.full(3, value, dtype=np.float32)}, folder / "weights.safetensors")
+    (folder / "model.json").write_text('{"kind": "saga", "spec": {"image_size": [4, 2]}}')
     return folder
 
 

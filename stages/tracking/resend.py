@@ -1,11 +1,12 @@
 """Log later what was kept."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stages.tracking.pending import held, read
-from stages.tracking.records import Record, add_figures, adopt, apply, begin
-from stages.tracking.store import Store, Unreachable
+from stages.tracking.pending import held, key_of, pending_files, read
+from stages.tracking.records import UNFINISHED, Record, add_figures, adopt, apply, begin
+from stages.tracking.store import Store, Unreachable, tell
 
 
 def send(store: Store, file: Path) -> tuple[bool, str]:
@@ -15,6 +16,8 @@ def send(store: Store, file: Path) -> tuple[bool, str]:
             records = read(file)
             notes = _send_all(store, records)
             file.unlink()
+    except FileNotFoundError:
+        return True, "logged by another process meanwhile"
     except BlockingIOError:
         return False, "still written by a running stage; run this again when it has ended"
     except Unreachable as error:
@@ -24,6 +27,20 @@ def send(store: Store, file: Path) -> tuple[bool, str]:
     except OSError as error:
         return False, f"stays, {error}"
     return True, "; ".join([f"logged, {len(records)} records", *notes])
+
+
+def send_earlier(store: Store, key: str) -> None:
+    """Send what is kept of earlier trainings with this key: only then does MLflow show which of them has ended.
+
+    Stops at the first file that stays; where MLflow does not take it, the store is asked nothing further.
+    """
+    with suppress(OSError):
+        for file in pending_files(store.root):
+            if key_of(file) == key:
+                sent, said = send(store, file)
+                if not sent:
+                    return
+                tell(f"{file.name}: {said}")
 
 
 def _send_all(store: Store, records: list[Record]) -> list[str]:
@@ -42,7 +59,14 @@ def _send_all(store: Store, records: list[Record]) -> list[str]:
 
 def _apply(store: Store, run_id: str, record: Record) -> str | None:
     seconds = {"seconds": 600.0} if record["kind"] == "model" else {}  # nobody waits for this
-    return store.ask(lambda client: apply(client, store.root, run_id, record), **seconds)
+    return store.ask(lambda client: _applied(client, store.root, run_id, record), **seconds)
+
+
+def _applied(client: Any, root: Path, run_id: str, record: Record) -> str | None:
+    """What ended later in MLflow itself is not interrupted again."""
+    if record.get("status") in UNFINISHED and client.get_run(run_id).info.status not in UNFINISHED:
+        return None
+    return apply(client, root, run_id, record)
 
 
 def _begin(client: Any, root: Path, head: Record) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 from reanchor.config import Params
 from stages.curves import settings_key
 from stages.tracking.origin import origin, settings_of, weights_sha256
-from stages.tracking.pending import Pending, read, unfinished
+from stages.tracking.pending import Pending
 from stages.tracking.records import Record, apply, begin, head_of, metrics_of, now
+from stages.tracking.resend import send_earlier
 from stages.tracking.store import LATER, WAIT_SECONDS, Store, Unreachable, plain, store_of
 from stages.tracking.tables import parents_of
 
@@ -21,8 +22,8 @@ UPLOAD_RATE = 1e6  # bytes per second of the slowest line that a model is sent o
 class ModelRun:
     """The MLflow run of one model: opened by a stage, fed with curves, closed with metrics and model."""
 
-    def __init__(self, store: Store, head: Record, pending: Pending):
-        self._store, self._head, self._pending = store, head, pending
+    def __init__(self, store: Store, pending: Pending):
+        self._store, self._head, self._pending = store, pending.head, pending
         self._points: list = []
         self._flushed, self._pause = time.monotonic(), FLUSH_SECONDS
 
@@ -35,14 +36,13 @@ class ModelRun:
     def open(cls, root: Path, stage: str, model: str, params: Params) -> "ModelRun":
         """Continue the run that an interrupted training with these settings left open, or start one."""
         key = f"{stage}/{model}/{settings_key(params)}"
-        file = unfinished(root, key)
-        if file:
-            head = read(file)[0]
-        else:
-            tags = {"reanchor.stage": stage, "reanchor.model": model, **origin(root, model, parents_of(model, params))}
-            name = model if model == stage else f"{stage}@{model}"
-            head = head_of(name, tags, settings_of(stage, params), key)
-        run = cls(store_of(root), head, Pending(root, f"{stage}-{model}", head, file))
+        store = store_of(root)
+        send_earlier(store, key)
+        tags = {"reanchor.stage": stage, "reanchor.model": model, **origin(root, model, parents_of(model, params))}
+        name = model if model == stage else f"{stage}@{model}"
+        pending = Pending(root, f"{stage}-{model}", head_of(name, tags, settings_of(stage, params), key))
+        pending.resume()
+        run = cls(store, pending)
         run._begin()
         return run
 

@@ -46,13 +46,13 @@ class Store:
                 self._client = within(FIRST_SECONDS if _is_new(self.root) else seconds, lambda: connect(self.root))
             return within(seconds, lambda: question(self._client))
         except Exception as error:  # whatever it is, a training does not stop for it
-            self.reason = f"{_where(self.root)}: {plain(error)}"
+            self.reason = _without_password(f"{_where(self.root)}: {plain(error)}")
             raise Unreachable(self.reason) from error
 
     def say(self, consequence: str) -> None:
         """One line on stderr about the trouble and what follows from it, once per process."""
         if not self._said:
-            _tell(f"{self.reason}; {consequence}")
+            tell(f"{self.reason}; {consequence}")
         self._said = True
 
 
@@ -74,7 +74,7 @@ def connect(root: Path) -> Any:
     if is_own():
         database(root).parent.mkdir(parents=True, exist_ok=True)
         if (old := moved.mend(database(root), artifacts(root))):
-            _tell(f"{database(root)}: addresses in {old} now name this workspace")
+            tell(f"{database(root)}: addresses in {old} now name this workspace")
     given = os.environ.get(URI_VARIABLE)
     mlflow.set_tracking_uri(uri)
     if given is None:  # MLflow exports its choice, which would then look like the user's
@@ -117,7 +117,8 @@ def plain(error: BaseException) -> str:
     return " ".join(first.split()) or type(error).__name__
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """One line on stderr."""
     print(f"tracking: {' '.join(line.split())}", file=sys.stderr, flush=True)
 
 
@@ -132,6 +133,9 @@ def _is_new(root: Path) -> bool:
 
 
 def _where(root: Path) -> str:
-    if is_own():
-        return str(database(root))
-    return re.sub(r"//[^/@]*@", "//", tracking_uri(root))  # without a password
+    return str(database(root)) if is_own() else tracking_uri(root)
+
+
+def _without_password(text: str) -> str:
+    """A password may hold "@" and "/", and MLflow's own messages repeat the address."""
+    return re.sub(r"://(?!/)\S*@", "://", text)
