@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages.inputs import definitions
+
 JUDGING = ("evaluate", "search", "report")
 WRITE = """
 import pathlib, sys, uuid, yaml
@@ -34,6 +36,13 @@ def test_no_stage_has_an_output_that_keeps_it_out_of_the_run_cache(root):
         for entry in stage["outs"]:
             flags = {} if isinstance(entry, str) else next(iter(entry.values()))
             assert flags.get("cache", True) and not flags.get("persist"), (name, entry)
+
+
+def test_git_has_no_file_that_dvc_keeps(root):
+    """DVC refuses such a stage, after it has run."""
+    listed = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
+    kept = [path_of(entry) for stage in definitions(root).values() for entry in stage["outs"]]
+    assert not [file for file in listed.splitlines() for out in kept if file == out or file.startswith(f"{out}/")]
 
 
 def test_the_figures_of_a_commit_belong_to_git(root):
