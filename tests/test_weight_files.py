@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from reanchor.errors import ReanchorError
@@ -155,3 +156,13 @@ def test_suffix_and_content_decide_the_format(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(written({"a": torch.ones(1)}, tmp_path / "x.pt").read_bytes())
     with pytest.raises(ReanchorError, match=r"backbone.path: .*x.safetensors is no readable checkpoint"):
         read(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pt"])
+def test_a_prefix_is_taken_off_but_not_where_names_meet(tmp_path, name):
+    write = save_file if name.endswith("safetensors") else torch.save
+    write({"module.a": torch.ones(2), "b": torch.zeros(2)}, tmp_path / name)
+    assert read(tmp_path / name).keys() == {"a", "b"}
+    write({"module.a": torch.ones(2), "a": torch.zeros(2)}, tmp_path / name)
+    with pytest.raises(ReanchorError, match=r"it holds tensors with and without 'module\.'"):
+        read(tmp_path / name)

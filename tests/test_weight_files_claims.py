@@ -2,6 +2,7 @@
 
 import json
 import resource
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -240,3 +241,12 @@ def test_specs_of_this_project_s_making_pass(tmp_path):
     for kind in ("clip", "reid"):
         values = json.loads((model_folder(tmp_path / kind, kind) / "model.json").read_text())
         assert spec_from(values["spec"]) == tiny_clip().spec
+
+
+@pytest.mark.parametrize("name", ["holes.safetensors", "holes.pt"])
+def test_a_file_larger_than_the_memory_is_not_begun(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("reanchor.weight_files.read.psutil.virtual_memory", lambda: SimpleNamespace(available=4096000))
+    save_file({"weight": torch.zeros(2_000_000)}, tmp_path / name)
+    with pytest.raises(ReanchorError, match=r"it has 80000\d\d bytes, and this machine 4096000 of free") as caught:
+        load_detector(tmp_path / name)
+    one_line(caught)
