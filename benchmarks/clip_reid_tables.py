@@ -20,14 +20,16 @@ import torch
 from omegaconf import OmegaConf
 
 from benchmarks.text_tables import input_hashes
-from reanchor.clipreid.prompts import train_prompts
-from reanchor.clipreid.train import train_stage2
-from reanchor.config import Params, from_mapping
-from reanchor.embedding import load_embedder
-from reanchor.evaluation import embed_rows, rank_features
+from reanchor.config.load import from_mapping
+from reanchor.config.params import Params
 from reanchor.evaluation.bootstrap import IdentityBootstrap
 from reanchor.evaluation.conditions import Condition, Study, load_study
+from reanchor.evaluation.embed import embed_rows
+from reanchor.evaluation.ranking import rank_features
 from reanchor.files import atomic_path
+from reanchor.methods.clip_reid.prompts import train_prompts
+from reanchor.methods.clip_reid.train import train_stage2
+from reanchor.methods.load import load_embedder
 from stages.compose import composition
 
 # name -> (model, option of conf/ablation, further settings); the reference of every difference is "two stages".

@@ -31,15 +31,16 @@ from torchvision import transforms as T
 from benchmarks.store import decode, make_files
 from reanchor.clip.load import architecture_of, shipped
 from reanchor.clip.model import ClipSpec
-from reanchor.clipreid.data import TrainingImages
-from reanchor.clipreid.finetune import finetune_job
-from reanchor.clipreid.model import ReidModel, Stage2Output
-from reanchor.clipreid.texts import FixedTexts
-from reanchor.config.sections import Backbone, Finetune, LossWeights
-from reanchor.data import ImageStore, write_store
-from reanchor.data.sampler import IdentitySampler
+from reanchor.config.sections.models import Backbone
+from reanchor.config.sections.training import Finetune, LossWeights
+from reanchor.formats.images import ImageStore, write_store
+from reanchor.methods.clip_reid.finetune import finetune_job
+from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
+from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.training.device import uses_bf16
+from reanchor.training.images import TrainingImages
 from reanchor.training.memory import freed_memory_kept
+from reanchor.training.sampler import IdentitySampler
 
 IDENTITIES, IMAGES = 128, 4
 TURN = 5  # steps; the first, among what the other loop left in the caches, is not counted

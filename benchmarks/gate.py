@@ -19,11 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from reanchor.clip.load import architecture_of
 from reanchor.clip.model import ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder, ImageTokens
-from reanchor.config.sections import Gate
-from reanchor.gate.gates import NetworkGates, OnesGates
-from reanchor.gate.replay import GatedEncoder
-from reanchor.gate.shared import SharedGatedEncoder, SharedNetwork
-from reanchor.gate.visibility import VisibilityNetwork
+from reanchor.config.sections.training import Gate
+from reanchor.methods.gate.gates import NetworkGates, OnesGates
+from reanchor.methods.gate.replay import GatedEncoder
+from reanchor.methods.gate.shared import SharedGatedEncoder, SharedNetwork
+from reanchor.methods.gate.visibility import VisibilityNetwork
 
 SMALL = {  # the shape of the small CLIP that comes with the repository; its text tower is not read
     "embed_dim": 128, "quick_gelu": False,

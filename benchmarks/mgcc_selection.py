@@ -20,11 +20,11 @@ import torch
 
 from benchmarks.mgcc_similarity import peak_bytes
 from reanchor.clip.model import Clip, ClipSpec
-from reanchor.config.sections import MgccModel
-from reanchor.mgcc.blocks import all_pairs
-from reanchor.mgcc.losses import info_nce
-from reanchor.mgcc.model import Mgcc
-from reanchor.mgcc.similarity import ImageSide
+from reanchor.config.sections.mgcc import MgccModel
+from reanchor.methods.mgcc.blocks import all_pairs
+from reanchor.methods.mgcc.losses import info_nce
+from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.similarity import ImageSide
 
 SHARES = ((1.0, 1.0), (0.5, 0.5), (0.4, 0.5), (0.3, 0.4), (0.2, 0.4), (0.1, 0.1))
 WORDS, TRAINING_BATCH = 24, 32  # of a sentence; pairs of a training step

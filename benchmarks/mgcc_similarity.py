@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.mgcc.blocks import all_pairs
-from reanchor.mgcc.similarity import ImageSide, Similarity, TextSide
+from reanchor.methods.mgcc.blocks import all_pairs
+from reanchor.methods.mgcc.similarity import ImageSide, Similarity, TextSide
 
 PATCHES, WORDS, WIDTH, TAU = 15, 10, 512, 0.01
 SUBSET = 192, 384

@@ -24,13 +24,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reanchor.config.sections import Occlude
-from reanchor.data import Manifest, write_store
-from reanchor.occlusion import OBJECT, STRANGER, TARGET, OccludedSet, make_occluded
+from reanchor.config.sections.data import Occlude
+from reanchor.formats.images import write_store
+from reanchor.formats.manifest import Manifest
+from reanchor.formats.occluded_set import OccludedSet
+from reanchor.formats.occlusion import OBJECT, STRANGER, TARGET
 from reanchor.occlusion.cutouts import write_library
 from reanchor.occlusion.draws import generator, image_seed
 from reanchor.occlusion.library import PLACEMENT, load_library
 from reanchor.occlusion.people import silhouette
+from reanchor.occlusion.suites import make_occluded
 
 H, W = 96, 48
 RATIO = 0.3

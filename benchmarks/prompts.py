@@ -19,8 +19,8 @@ from torch import Tensor
 from reanchor.clip.model import freeze
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import BytePairTokenizer, tokenize
-from reanchor.clipreid.prompts import PromptLearner, stage1_losses
-from reanchor.losses import supervised_contrastive
+from reanchor.methods.clip_reid.prompts import PromptLearner, stage1_losses
+from reanchor.training.losses import supervised_contrastive
 
 
 def textbook_loss(images: Tensor, labels: Tensor, learner: PromptLearner, clip: open_clip.model.CLIP,

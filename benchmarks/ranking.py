@@ -15,9 +15,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.memory import plan_memory
-from reanchor.evaluation.ranking import Labels, Ranking, rank_distances, rank_features
+from reanchor.evaluation.ranking import Ranking, rank_distances, rank_features
+from reanchor.formats.labels import Labels
 
 MSMT17 = {"queries": 11_659, "gallery": 82_161, "identities": 3060, "cameras": 15, "width": 1280}
 

@@ -22,17 +22,17 @@ from tqdm import tqdm
 
 from benchmarks.text_tables import Found, report
 from reanchor.clip.model import Clip
-from reanchor.config import load
-from reanchor.config.sections import Search
-from reanchor.embedding import load_embedder
-from reanchor.embedding.reid import seen_by
-from reanchor.losses import clip_contrastive
+from reanchor.config.load import load
+from reanchor.config.sections.judging import Search
+from reanchor.formats.searcher import Encoded
+from reanchor.methods.clip_reid.embedder import seen_by
+from reanchor.methods.load import load_embedder
+from reanchor.methods.load_searcher import load_searcher
 from reanchor.search.measure import search_method
 from reanchor.search.study import load_search_study
 from reanchor.search.tables import per_sentence
-from reanchor.text.load import load_searcher
 from reanchor.text.pairs import SentencePairs, pair_batches
-from reanchor.text.searcher import Encoded
+from reanchor.training.losses import clip_contrastive
 from reanchor.training.schedule import warmup_then
 
 BATCH, RATE = 128, 1e-3

@@ -11,8 +11,9 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from reanchor.clipreid.train import train_stage2
-from reanchor.config import Params, load
+from reanchor.config.load import load
+from reanchor.config.params import Params
+from reanchor.methods.clip_reid.train import train_stage2
 
 GRID = (  # learning rate, weight of the ID loss, weight of the token loss
     (1e-3, 0.25, 0.0),

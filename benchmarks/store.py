@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from reanchor.data import ImageStore, write_store
+from reanchor.formats.images import ImageStore, write_store
 
 SIZES = ((96, 48), (128, 64), (256, 128))  # stored height x width
 

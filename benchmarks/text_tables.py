@@ -21,14 +21,15 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from reanchor.config import Params, from_mapping
+from reanchor.config.load import from_mapping
+from reanchor.config.params import Params
 from reanchor.evaluation.bootstrap import IdentityBootstrap
 from reanchor.files import atomic_path
+from reanchor.methods.load_searcher import load_searcher
 from reanchor.search.judge import SEARCHERS
 from reanchor.search.measure import search_method
 from reanchor.search.study import SearchStudy, load_search_study
 from reanchor.search.tables import METRICS, per_sentence
-from reanchor.text.load import load_searcher
 from stages.compose import composition
 
 # table -> (the arm that others are compared with, {arm: (model, settings)})
@@ -93,11 +94,11 @@ def train_and_judge(model: str, params: Params, root: Path, place: Path, study: 
     folder = place / "models" / SEARCHERS[model]
     if not folder.exists():
         if model == "mgcc":
-            from reanchor.mgcc.train import train_mgcc
+            from reanchor.methods.mgcc.train import train_mgcc
 
             train_mgcc(params, place, folder, Silent())
         else:
-            from reanchor.tbps.train import train_tbps
+            from reanchor.methods.tbps.train import train_tbps
 
             train_tbps(model, params, place, folder, Silent())
     searched = search_method(model, load_searcher(folder, params.runtime.device), study, params.search)

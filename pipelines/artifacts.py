@@ -75,7 +75,8 @@ def link_model_run(workspace: Path, stage: str) -> str | None:
     folder = workspace / MODEL_STAGES.get(stage, "none")
     if not any(folder.rglob("*.safetensors")):
         return None
-    from stages.tracking import experiment_of, find_run, weights_sha256
+    from stages.tracking.judged import experiment_of, find_run
+    from stages.tracking.origin import weights_sha256
 
     run_id = find_run(workspace, weights_sha256(folder))
     if run_id is not None:

@@ -126,7 +126,7 @@ def _first_json(lines: list[str]) -> list[dict]:
 def _parent_run(workspace: Path, methods: list[str], seeds: list[int], overrides: list[str]) -> str:
     """An MLflow run that the experiments' runs hang below."""
     os.environ.setdefault("DVC_ROOT", str(workspace.resolve()))
-    from stages.tracking import open_group
+    from stages.tracking.run import open_group
 
     return open_group(workspace, f"compare {', '.join(methods)}", {"seeds": seeds, "overrides": overrides})
 

@@ -24,7 +24,7 @@ from pipelines.artifacts import link_model_run, publish_metrics, publish_picture
 from pipelines.dvc_commands import DvcFailed, WorkspaceBusy, commands_end_here, reproduce, stage_graph
 from pipelines.plain_errors import log_mistakes_plainly
 from pipelines.server import chosen_server
-from reanchor.config import load
+from reanchor.config.load import load
 from reanchor.errors import ReanchorError
 from stages.check import check_inputs
 from stages.compose import write_settings

@@ -1,0 +1,1 @@
+"""Occlusion-robust person re-identification with CLIP."""

@@ -2,6 +2,6 @@
 
 import sys
 
-from reanchor.cli import main
+from reanchor.cli.main import main
 
 sys.exit(main())

@@ -8,9 +8,11 @@
 import sys
 from pathlib import Path
 
-from reanchor.config import Params, load
 from reanchor.config.checks import STREETFOLK_ROOT
-from reanchor.config.sections import NO_BACK_TRANSLATIONS, NOTHING_IMPORTED
+from reanchor.config.load import load
+from reanchor.config.params import Params
+from reanchor.config.sections.models import NOTHING_IMPORTED
+from reanchor.config.sections.text import NO_BACK_TRANSLATIONS
 from reanchor.errors import ReanchorError
 
 
@@ -47,7 +49,7 @@ def check_inputs(params: Params, root: Path) -> None:
 
 def check_dataset(params: Params) -> None:
     """Raise ReanchorError where the dataset's card forbids what the settings ask for."""
-    from reanchor.data.cards import CARDS, require_usable_card  # as above
+    from reanchor.data.cards.catalogue import CARDS, require_usable_card  # as above
 
     card = CARDS[params.prepare.card]
     require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)

@@ -17,7 +17,8 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from reanchor.config import Params, flatten, from_mapping
+from reanchor.config.load import flatten, from_mapping
+from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
 from stages.settings_lock import settings_lock, unread_settings

@@ -8,7 +8,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from reanchor.config import Params, flatten
+from reanchor.config.load import flatten
+from reanchor.config.params import Params
 from reanchor.files import atomic_path
 
 

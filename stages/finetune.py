@@ -2,7 +2,7 @@
 
 import argparse
 
-from reanchor.clipreid.train import train_stage2
+from reanchor.methods.clip_reid.train import train_stage2
 from stages.runner import StageRun, run_stage
 
 MODELS = ("baseline", "clip_reid")

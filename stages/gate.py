@@ -1,6 +1,6 @@
 """Stage `gate`: the visibility network, and a model whose [CLS] is replayed behind its gate."""
 
-from reanchor.gate.train import train_gate
+from reanchor.methods.gate.train import train_gate
 from stages.runner import StageRun, run_stage
 
 

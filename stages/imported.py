@@ -1,6 +1,6 @@
 """Stage `imported`: a model that was trained elsewhere, as a model folder."""
 
-from reanchor.config.sections import NOTHING_IMPORTED
+from reanchor.config.sections.models import NOTHING_IMPORTED
 from reanchor.weights.importing import import_model
 from reanchor.weights.outcome import figures, table
 from stages.runner import StageRun, run_stage

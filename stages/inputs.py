@@ -15,7 +15,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from reanchor.config import Params, flatten, load
+from reanchor.config.load import flatten, load
+from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from stages import BEGAN
 

@@ -1,8 +1,8 @@
 """Stage `mgcc`: text-to-image search by selected tokens and similarities at four granularities."""
 
-from reanchor.data import Manifest
-from reanchor.data.sentences import untrainable
-from reanchor.mgcc.train import train_mgcc
+from reanchor.formats.manifest import Manifest
+from reanchor.formats.sentences import untrainable
+from reanchor.methods.mgcc.train import train_mgcc
 from stages.runner import StageRun, run_stage
 
 

@@ -1,6 +1,6 @@
 """Occluded training copies and test suites."""
 
-from reanchor.occlusion import make_occluded
+from reanchor.occlusion.suites import make_occluded
 from stages.runner import StageRun, run_stage
 
 

@@ -6,7 +6,7 @@ from stages.runner import StageRun, run_stage
 
 
 def body(run: StageRun) -> dict:
-    from reanchor.data import prepare
+    from reanchor.data.prepare import prepare
 
     out = run.root / "data/prepared"
     metrics = prepare(run.params.prepare, out, processes=run.params.runtime.processes, workspace=run.root)

@@ -1,6 +1,6 @@
 """Stage `prompts`: CLIP-ReID stage 1."""
 
-from reanchor.clipreid.prompts import train_prompts
+from reanchor.methods.clip_reid.prompts import train_prompts
 from stages.runner import StageRun, run_stage
 
 

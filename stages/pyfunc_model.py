@@ -11,7 +11,7 @@ class EmbeddingModel(PythonModel):
     """Images uint8 [N, H, W, 3] -> L2-normalised features float32 [N, D]."""
 
     def load_context(self, context) -> None:
-        from reanchor.embedding import load_embedder
+        from reanchor.methods.load import load_embedder
 
         self._embedder = load_embedder(Path(context.artifacts["folder"]), "cpu")
 

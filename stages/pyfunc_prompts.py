@@ -11,7 +11,7 @@ class PromptModel(PythonModel):
     """Identity labels int64 [N] (0-based) -> their text features float32 [N, E]."""
 
     def load_context(self, context) -> None:
-        from reanchor.clipreid.prompts import read_text_features
+        from reanchor.methods.clip_reid.prompts import read_text_features
 
         self._features = read_text_features(Path(context.artifacts["folder"])).numpy()
 

@@ -1,6 +1,6 @@
 """Render Streetfolk, the procedural street, in Market-1501's layout."""
 
-from reanchor.streetfolk import render_dataset
+from reanchor.streetfolk.dataset import render_dataset
 from stages.runner import StageRun, run_stage
 
 

@@ -1,6 +1,6 @@
 """Stage `report`: reports/summary.json and the self-contained reports/index.html."""
 
-from reanchor.report import build_report
+from reanchor.report.build import build_report
 from reanchor.report.files import read_json
 from reanchor.report.table import format_table
 from stages.runner import StageRun, run_stage

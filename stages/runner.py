@@ -15,14 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from reanchor.config import Params, load
+from reanchor.config.load import load
+from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory, remove_leftovers, write_json
 from reanchor.interruption import Interrupted
 from stages.curves import CurveFile
 from stages.inputs import Inputs
 from stages.stopping import end_stopped, stop_requests
-from stages.tracking import ModelRun, log_methods
+from stages.tracking.judged import log_methods
+from stages.tracking.run import ModelRun
 
 Metrics = dict[str, float | int | str]
 # each has curves and an MLflow run per model

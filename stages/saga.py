@@ -1,6 +1,6 @@
 """Stage `saga`: SAGA stages 3a and 3b on the fine-tuned CLIP-ReID backbone."""
 
-from reanchor.saga.run import train_saga
+from reanchor.methods.saga.run import train_saga
 from stages.runner import StageRun, run_stage
 
 

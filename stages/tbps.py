@@ -10,12 +10,12 @@ from pathlib import Path
 
 import torch
 
-from reanchor.config import load
-from reanchor.data import Manifest
-from reanchor.data.sentences import untrainable
+from reanchor.config.load import load
 from reanchor.errors import ReanchorError
+from reanchor.formats.manifest import Manifest
+from reanchor.formats.sentences import untrainable
 from reanchor.interruption import Interrupted
-from reanchor.tbps.train import train_tbps
+from reanchor.methods.tbps.train import train_tbps
 from stages.runner import USER_ERROR, StageRun, run_stage
 from stages.stopping import stop_requests
 

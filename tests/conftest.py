@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-from reanchor.config import Params
-
-ROOT = Path(__file__).resolve().parent.parent
+from reanchor.config.params import Params
 
 for variable in ("DVC_ROOT", "DVC_STAGE", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID"):
     os.environ.pop(variable, None)  # a test must not write into the caller's stores
@@ -51,8 +50,8 @@ def workspace(tmp_path, monkeypatch, migrated_database) -> Path:
 @pytest.fixture
 def small(monkeypatch):
     """Give a card the counts of a miniature in place of the published ones."""
-    from reanchor.data.cards import CARDS
-    from reanchor.data.readers import read_dataset
+    from reanchor.data.cards.catalogue import CARDS
+    from reanchor.data.readers.catalogue import read_dataset
     from reanchor.data.statistics import files_found
 
     default = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")

@@ -53,6 +53,6 @@ CASES = [
     Case("settings", "params.yaml edited while prompts train",
          _changed_meanwhile(_edit("params.yaml", "epochs: 400", "epochs: 401"))),
     Case("settings", "code edited while prompts train",
-         _changed_meanwhile(_edit("reanchor/clipreid/prompts.py", '"""', '"""Edited. '))),
+         _changed_meanwhile(_edit("reanchor/methods/clip_reid/prompts.py", '"""', '"""Edited. '))),
     Case("settings", "data changed while prompts train", _changed_meanwhile(_grow)),
 ]

@@ -19,7 +19,7 @@ from benchmarks.study.arms import ARMS, lacking, require_arms, require_row
 from benchmarks.study.judge import judge
 from benchmarks.study.tables import print_tables
 from benchmarks.study.train import Place, model_folder, train
-from reanchor.cli import USER_ERROR
+from reanchor.cli.main import USER_ERROR
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import load_study
 

@@ -9,20 +9,22 @@ import numpy as np
 import torch
 
 from benchmarks.study.arms import ARMS, VARIANTS
-from reanchor.clipreid.model import Encoded
-from reanchor.embedding import GateEmbedder, load_embedder
-from reanchor.embedding.reid import ReidEmbedder, seen_by
-from reanchor.embedding.saga import SagaEmbedder
-from reanchor.evaluation import embed_rows, rank_features
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.evaluation.draws import own_rows
-from reanchor.evaluation.embedder import Embedder, Embedding
+from reanchor.evaluation.embed import embed_rows
+from reanchor.evaluation.ranking import rank_features
 from reanchor.evaluation.tokens import patch_shares, weight_shares
+from reanchor.evaluation.validation import Validation
 from reanchor.files import atomic_path
-from reanchor.saga.features import fuse
-from reanchor.saga.fusion import equal_spreads, spread
+from reanchor.formats.embedder import Embedder, Embedding
+from reanchor.methods.clip_reid.embedder import ReidEmbedder, seen_by
+from reanchor.methods.clip_reid.model import Encoded
+from reanchor.methods.gate.embedder import GateEmbedder
+from reanchor.methods.load import load_embedder
+from reanchor.methods.saga.embedder import SagaEmbedder
+from reanchor.methods.saga.features import fuse
+from reanchor.methods.saga.fusion import equal_spreads, spread
 from reanchor.training.checkpoint import inputs
-from reanchor.validation import Validation
 
 TOKEN_BLOCK = 5  # whose mean token is a row
 AUTHORS = (2.0, 0.2, 0.05)  # fusion weights, their code's default

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from reanchor.config import Params
+from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from reanchor.files import write_json
-from reanchor.occlusion import read_suites
+from reanchor.formats.suites import read_suites
 from reanchor.training.checkpoint import file_sha256
 
 SECTIONS = {"reid": ("prompts", "finetune"), "saga": ("prompts", "finetune", "saga"),

@@ -8,15 +8,16 @@ from omegaconf import OmegaConf
 
 from benchmarks.study.arms import ARMS, Arm
 from benchmarks.study.record import keep, record_of, require_same
-from reanchor.clipreid.prompts import train_prompts
-from reanchor.clipreid.store import save_reid
-from reanchor.clipreid.train import train_stage2
-from reanchor.config import Params, from_mapping
+from reanchor.config.load import from_mapping
+from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory, write_json
-from reanchor.gate.store import read_gated
-from reanchor.gate.train import train_gate
-from reanchor.saga.run import train_saga
+from reanchor.methods.clip_reid.prompts import train_prompts
+from reanchor.methods.clip_reid.store import save_reid
+from reanchor.methods.clip_reid.train import train_stage2
+from reanchor.methods.gate.store import read_gated
+from reanchor.methods.gate.train import train_gate
+from reanchor.methods.saga.run import train_saga
 from stages.compose import composition
 
 

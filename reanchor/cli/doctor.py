@@ -4,7 +4,8 @@ import argparse
 import difflib
 from pathlib import Path
 
-from reanchor.data.cards import CARDS, Card
+from reanchor.data.cards.card import Card
+from reanchor.data.cards.catalogue import CARDS
 from reanchor.errors import ReanchorError
 
 FINDINGS = 1  # exit status
@@ -58,7 +59,7 @@ def _card(name: str) -> Card:
 
 
 def _examine(card: Card, root: Path, test_size: str, table: str) -> int:
-    from reanchor.doctor import diagnose
+    from reanchor.doctor.diagnose import diagnose
 
     diagnosis = diagnose(card, root, test_size, table)
     print(f"{card.title} in {root}")

@@ -5,8 +5,8 @@ import dataclasses
 import typing
 from pathlib import Path
 
-from reanchor.config import section
-from reanchor.config.sections import Imported
+from reanchor.config.load import section
+from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 
 _HELP = {

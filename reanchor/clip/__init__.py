@@ -1,0 +1,1 @@
+"""CLIP: loading and pre-training it, its towers, its tokenizer."""

@@ -9,9 +9,7 @@ import open_clip
 from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
-from safetensors import SafetensorError
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from reanchor.clip.fit import fitted, sketch
 from reanchor.clip.plain import foreign
@@ -20,7 +18,7 @@ from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import BytePairTokenizer, Tokenizer, WordTokenizer
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
-from reanchor.weight_files import first_line, read_safetensors
+from reanchor.formats.model_folder import read_model_json, read_weights, save_weights
 
 # Pixel statistics in RGB order. CLIP-ReID's ViT recipes use "half", its CNN recipes ImageNet's, not CLIP's own.
 NORMALISATIONS = {
@@ -28,7 +26,6 @@ NORMALISATIONS = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
 }
-LARGEST_JSON = 2**24  # bytes of model.json
 
 
 @dataclass
@@ -121,30 +118,6 @@ def write_spec(spec: ClipSpec, folder: Path, kind: str = "clip", **more: object)
     (folder / "model.json").write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
 
 
-def read_model_json(folder: Path) -> dict:
-    """The whole of model.json.
-
-    Raises:
-        ReanchorError: when the folder holds no model, or a model.json that tells no kind.
-    """
-    path, skipped = Path(folder) / "model.json", Path(folder) / "skipped.json"
-    if skipped.is_file() and not path.is_file():
-        reason = json.loads(skipped.read_text())["reason"]
-        raise ReanchorError(f"{folder}: no model here, its stage was skipped ({reason}); choose a folder with "
-                            "model.json, or settings that train it")
-    if not path.is_file():
-        raise ReanchorError(f"{path}: no model here; run the stage that writes it (`dvc repro`)")
-    if (size := path.stat().st_size) > LARGEST_JSON:
-        raise ReanchorError(f"{path}: {size} bytes; allowed: {LARGEST_JSON}; get another copy of the folder")
-    try:
-        values = json.loads(path.read_text())
-    except (ValueError, RecursionError) as error:
-        raise ReanchorError(f"{path}: got what is no JSON ({error}); run the stage that writes it again") from error
-    if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
-        raise ReanchorError(f"{path}: tells no kind of model; allowed is what the stages write: run its stage again")
-    return values
-
-
 def spec_from(values: dict) -> ClipSpec:
     """A spec out of JSON, where tuples have become lists.
 
@@ -156,24 +129,3 @@ def spec_from(values: dict) -> ClipSpec:
                             "as this project's stages write them; get another copy")
     tuples = {key: tuple(values[key]) for key in ("image_size", "mean", "std")}
     return ClipSpec(**{**values, **tuples})
-
-
-def save_weights(module: nn.Module, folder: Path) -> None:
-    """Write the state dict as weights.safetensors, in fp32."""
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    save_file(state, folder / "weights.safetensors")
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The tensors of weights.safetensors, as `save_weights` wrote them.
-
-    Raises:
-        FileNotFoundError: there are none.
-        ReanchorError: the file is damaged.
-    """
-    path = Path(folder) / "weights.safetensors"
-    try:
-        return read_safetensors(path)
-    except (SafetensorError, ValueError) as error:
-        raise ReanchorError(f"{path}: damaged ({first_line(error)}); allowed: the file as its stage wrote it; run the "
-                            "stage again, or get another copy") from error

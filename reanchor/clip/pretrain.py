@@ -18,13 +18,15 @@ from reanchor.clip.model import Clip, ClipSpec
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
 from reanchor.clip.vision import ImageEncoder
-from reanchor.config.sections import Pretrain, Runtime
-from reanchor.data.augment import normalise, random_flip
-from reanchor.losses import clip_contrastive
-from reanchor.streetfolk import People, render_people, vocabulary
+from reanchor.config.params import Runtime
+from reanchor.config.sections.models import Pretrain
+from reanchor.streetfolk.captions import vocabulary
+from reanchor.streetfolk.people import People, render_people
 from reanchor.training import checkpoint
+from reanchor.training.augment import normalise, random_flip
 from reanchor.training.device import choose_device
 from reanchor.training.loop import Job, Trainer
+from reanchor.training.losses import clip_contrastive
 from reanchor.training.recorder import Recorder
 
 EPOCH_STEPS = 50

@@ -24,7 +24,7 @@ class ImageTokens:
     projected: Tensor  # [B, E] `cls` in the joint space
     before_last: Tensor  # [B, D] the [CLS] after the last block but one, no norm
     taps: dict[int, Tensor] = field(default_factory=dict)  # block (1-indexed) -> [B, 1+T, D], no norm
-    visibility: Tensor | None = None  # [B, T] logits, where the pass looks for the person too (`reanchor.gate.shared`)
+    visibility: Tensor | None = None  # [B, T] logits, where the pass looks for the person too (`methods.gate.shared`)
 
     @property
     def features(self) -> dict[str, Tensor]:

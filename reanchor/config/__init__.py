@@ -1,6 +1,1 @@
-"""Typed settings: `load(path)` reads `params.yaml` into `Params` or explains why it cannot."""
-
-from reanchor.config.load import flatten, from_mapping, load, section
-from reanchor.config.sections import Params
-
-__all__ = ["Params", "flatten", "from_mapping", "load", "section"]
+"""Typed settings: `params.yaml` is read into `Params`, or one line says why it cannot be."""

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from reanchor.config.sections import GATING_DOMAINS, NOTHING_IMPORTED, Params
+from reanchor.config.params import Params
+from reanchor.config.sections.models import NOTHING_IMPORTED
+from reanchor.config.sections.training import GATING_DOMAINS
 from reanchor.config.text_checks import mgcc_rules, search_rules, tbps_rules
 from reanchor.errors import ReanchorError
 
 STREETFOLK_ROOT = "data/streetfolk"
-GENERIC_ANCHORS = 32  # as many phrases as `reanchor.saga.frozen` has
+GENERIC_ANCHORS = 32  # as many phrases as `reanchor.methods.saga.frozen` has
 _OPEN_CLIP_BLOCKS = {"ViT-B": 12, "ViT-L": 24, "ViT-H": 32}  # by the model name's beginning
 _OPEN_CLIP_WIDTHS = {"ViT-B": 768, "ViT-L": 1024, "ViT-H": 1280}
 

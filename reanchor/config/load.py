@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reanchor.config.checks import check_together
-from reanchor.config.sections import Params
+from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 
 _TYPE_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

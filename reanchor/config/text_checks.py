@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from reanchor.config.sections import NO_BACK_TRANSLATIONS, TEXT_TERMS, MgccModel, Params, Tbps, TextRecipe
+from reanchor.config.params import Params
+from reanchor.config.sections.mgcc import MgccModel
+from reanchor.config.sections.text import NO_BACK_TRANSLATIONS, TEXT_TERMS, Tbps, TextRecipe
 
 
 def tbps_rules(params: Params) -> Iterator[str]:

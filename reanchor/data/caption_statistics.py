@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from reanchor.data.manifest import SPLITS, Manifest
+from reanchor.formats.manifest import SPLITS, Manifest
 
 LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from reanchor.config.sections import Prepare
-from reanchor.data.cards import CARDS, Card, require_usable_card
+from reanchor.config.sections.data import Prepare
+from reanchor.data.cards.card import Card
+from reanchor.data.cards.catalogue import CARDS, require_usable_card
 from reanchor.data.listing import Listing, Rejection, without_distractors, without_pids
-from reanchor.data.manifest import SPLITS, Manifest
 from reanchor.data.quarantine import (
     Checked,
     Scratch,
@@ -19,12 +19,13 @@ from reanchor.data.quarantine import (
     require_usable,
     write_quarantine,
 )
-from reanchor.data.readers import read_dataset
+from reanchor.data.readers.catalogue import read_dataset
 from reanchor.data.sheet import write_contact_sheet
 from reanchor.data.split import held_out_pids
 from reanchor.data.statistics import describe
-from reanchor.data.store import ImageStore, write_store
 from reanchor.files import atomic_directory, write_json
+from reanchor.formats.images import ImageStore, write_store
+from reanchor.formats.manifest import SPLITS, Manifest
 
 
 def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()) -> dict:

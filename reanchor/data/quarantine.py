@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm import tqdm
 
-from reanchor.config.sections import Prepare
+from reanchor.config.sections.data import Prepare
 from reanchor.data.captions import REASONS
 from reanchor.data.decode import Rejected, decode_image, decode_mask, inside
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection, printable

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from reanchor.data.listing import DISTRACTOR_PID
-from reanchor.data.manifest import Manifest
-from reanchor.data.store import ImageStore
+from reanchor.formats.images import ImageStore
+from reanchor.formats.manifest import Manifest
 
 IDENTITIES = {"train": 4, "val": 2, "test": 4}
 COLUMNS = 10

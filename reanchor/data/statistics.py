@@ -4,12 +4,12 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from reanchor.config.sections import Prepare
+from reanchor.config.sections.data import Prepare
 from reanchor.data.beside import unread_notes
 from reanchor.data.caption_statistics import caption_notes, describe_captions
-from reanchor.data.cards import Card
+from reanchor.data.cards.card import Card
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection
-from reanchor.data.manifest import SPLITS, Manifest
+from reanchor.formats.manifest import SPLITS, Manifest
 
 
 def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: Card, config: Prepare,

@@ -1,6 +1,6 @@
 """Counts found against counts published, and what a difference probably means."""
 
-from reanchor.data.cards import Card
+from reanchor.data.cards.card import Card
 from reanchor.data.listing import DISTRACTOR_PID, Listing
 from reanchor.data.statistics import files_found
 from reanchor.doctor.finding import Finding

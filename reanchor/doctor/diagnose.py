@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reanchor.data.captions import check_captions
-from reanchor.data.cards import Card
+from reanchor.data.cards.card import Card
 from reanchor.data.listing import Listing, Rejection, apply_pid_rules
-from reanchor.data.readers import READERS
+from reanchor.data.readers.catalogue import READERS
 from reanchor.data.readers.csv_table import TABLE
 from reanchor.data.readers.veri776 import VIEW_LISTS
 from reanchor.data.statistics import files_found, variant_of

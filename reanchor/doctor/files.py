@@ -1,6 +1,6 @@
 """Files that `prepare` would not open: absent ones, and those that lie outside the dataset's folder."""
 
-from reanchor.data.cards import Card
+from reanchor.data.cards.card import Card
 from reanchor.data.decode import Rejected, inside
 from reanchor.data.listing import Listing
 from reanchor.doctor.finding import Finding

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from reanchor.data.cards import CARDS, Card
+from reanchor.data.cards.card import Card
+from reanchor.data.cards.catalogue import CARDS
 from reanchor.data.listing import Listing, apply_pid_rules
-from reanchor.data.readers import READERS
+from reanchor.data.readers.catalogue import READERS
 from reanchor.data.readers.named import find_root
 from reanchor.data.readers.vehicleid import TEST_LISTS
 from reanchor.data.statistics import files_found, variant_of

@@ -2,7 +2,7 @@
 
 from reanchor.data.beside import unread_notes
 from reanchor.data.captions import attach_captions
-from reanchor.data.cards import Card
+from reanchor.data.cards.card import Card
 from reanchor.data.listing import DISTRACTOR_PID, Listing
 from reanchor.data.quarantine import Checked, require_usable
 from reanchor.data.readers.folder import bare_folders

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from reanchor.data.captions import REASONS
-from reanchor.data.cards import Card
+from reanchor.data.cards.card import Card
 from reanchor.data.decode import Rejected, inside
 from reanchor.data.listing import Listing, Rejection, image_names
 from reanchor.data.readers.cuhk_pedes import names_split

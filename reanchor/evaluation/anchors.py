@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 from reanchor.evaluation.conditions import Study
-from reanchor.evaluation.embedder import Embedder
 from reanchor.evaluation.tokens import mask_shares
+from reanchor.formats.embedder import Embedder
 
 # Labels of the part masks of rendered people, in their order (`reanchor.streetfolk.PARTS`).
 PARTS = ("background", "head", "torso", "arms", "legs", "feet", "bag")

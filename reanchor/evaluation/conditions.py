@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.preprocessing import Preprocessing
-from reanchor.evaluation.ranking import CAMERA_RULES, JUNK, Labels
+from reanchor.evaluation.ranking import CAMERA_RULES, JUNK
+from reanchor.formats.labels import Labels
+from reanchor.formats.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    from reanchor.occlusion import OccludedSet, Overlay
+    from reanchor.formats.occluded_set import OccludedSet
+    from reanchor.formats.overlay import Overlay
 
 DISTRACTOR = 0
 GALLERY, BOTH = "gallery", "both"  # what names of conditions begin with
@@ -103,7 +105,8 @@ def load_study(prepared: Path, occluded: Path) -> Study:
     Raises:
         ReanchorError: when a file is missing, or there is no gallery, or neither a query image nor a caption.
     """
-    from reanchor.data import ImageStore, Manifest
+    from reanchor.formats.images import ImageStore
+    from reanchor.formats.manifest import Manifest
 
     manifest = Manifest.read(prepared / "manifest.parquet")
     store = ImageStore.open(prepared / "images.arrow")
@@ -142,7 +145,7 @@ def _suites(occluded: Path, images: np.ndarray, query_rows: np.ndarray) -> list[
     Raises:
         ReanchorError: no suites, or some that have changed since they were hashed, all in one line.
     """
-    from reanchor.occlusion import open_sets, read_suites
+    from reanchor.formats.suites import open_sets, read_suites
 
     summary = read_suites(occluded)
     entries = {entry["name"]: entry for entry in summary["test"]}
@@ -160,7 +163,7 @@ def _suites(occluded: Path, images: np.ndarray, query_rows: np.ndarray) -> list[
 def _on_sides(whole: Condition, opened: dict[str, tuple[dict, "OccludedSet"]], images: np.ndarray,
               sides: tuple[str, ...]) -> list[Condition]:
     """A suite's condition with occluded queries, with an occluded gallery and with both, as far as opened."""
-    from reanchor.occlusion import Overlay
+    from reanchor.formats.overlay import Overlay
 
     found: dict[str, Condition] = {}
     if "query" in opened:

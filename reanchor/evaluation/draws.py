@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import DISTRACTOR, Study
 from reanchor.evaluation.ranking import lost_to_rule, require_matches

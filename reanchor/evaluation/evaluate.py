@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import lost_queries
-from reanchor.evaluation.embedder import Embedder
 from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.evaluation.intervals import Tables, tabulate
 from reanchor.evaluation.measure import Measured, measure_method
 from reanchor.evaluation.outputs import write_outputs
+from reanchor.formats.embedder import Embedder
 
 EmbedderFactory = Callable[[], Embedder]
 
@@ -34,7 +34,8 @@ def method_factories(config: Evaluate, models: Path, device: str) -> dict[str, E
 
 def _loader(folder: Path | None, device: str, config: Evaluate) -> EmbedderFactory:
     def load() -> Embedder:
-        from reanchor.embedding import FlipBeside, load_embedder
+        from reanchor.evaluation.flip import FlipBeside
+        from reanchor.methods.load import load_embedder
 
         embedder = ColourHistogram() if folder is None else load_embedder(
             folder, device, features=config.features, saga_features=config.saga_features)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.distance import BlockDistance, Measure, block_distance
 from reanchor.evaluation.nfc import centralise
 from reanchor.evaluation.rerank import reranked_distance

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from reanchor.data.incoming import checked_images
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.embedder import Embedding
+from reanchor.formats.embedder import Embedding
+from reanchor.formats.incoming import checked_images
 
 STRIPES = 6
 BINS = (8, 4, 4)  # hue, saturation, value

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.bootstrap import IdentityBootstrap, area, slope
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import query_pids

@@ -8,16 +8,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.anchors import anchor_parts
 from reanchor.evaluation.conditions import BOTH, DISTRACTOR, GALLERY, Condition, Study
 from reanchor.evaluation.draws import own_rows
-from reanchor.evaluation.embedder import Embedder, Embedding, embed_rows
+from reanchor.evaluation.embed import embed_rows
 from reanchor.evaluation.memory import MemoryPlan, plan_memory
-from reanchor.evaluation.preprocessing import preprocessing_of, refuse_other_images
 from reanchor.evaluation.ranker import Ranker, Side
 from reanchor.evaluation.ranking import Ranking
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
+from reanchor.formats.embedder import Embedder, Embedding
+from reanchor.formats.preprocessing import preprocessing_of, refuse_other_images
 
 SAMPLE_QUERIES = 64  # queries whose top ranks and token weights are kept for the report
 SAMPLE_RANKS = 20

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import CACHE, MEMORY
 

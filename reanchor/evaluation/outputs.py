@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import gallery_draws, lost_queries
 from reanchor.evaluation.extras import extra_sentences, test_time_extras

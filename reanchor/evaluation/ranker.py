@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reanchor.config.sections import Evaluate
+from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.conditions import DISTRACTOR, Study
 from reanchor.evaluation.distance import Measure, block_distance
 from reanchor.evaluation.draws import Draw, gallery_draws, own_rows

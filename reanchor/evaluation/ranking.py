@@ -18,25 +18,13 @@ import numpy as np
 
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.distance import BlockDistance, Measure, block_distance
+from reanchor.formats.labels import Labels
 
 JUNK = -1
 CAMERA_RULES = ("market", "none")
 MEMORY = 128 * 2**20  # bytes for one block of distances
 CACHE = 2**22  # bytes of keys compared at a time: stays in a core's cache, few enough steps
 LAST = np.iinfo(np.int64).max
-
-
-@dataclass(frozen=True)
-class Labels:
-    """pid and camid (and viewid, where one is known) of each item of a query set or a gallery."""
-
-    pids: np.ndarray  # int64 [N]
-    camids: np.ndarray  # int64 [N]
-    viewids: np.ndarray | None = None  # int64 [N]
-
-    def __getitem__(self, rows: np.ndarray | slice) -> "Labels":
-        viewids = None if self.viewids is None else self.viewids[rows]
-        return Labels(self.pids[rows], self.camids[rows], viewids)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.sparse import csc_array, csr_array, vstack
 
-from reanchor.config.sections import Rerank
+from reanchor.config.sections.judging import Rerank
 from reanchor.evaluation.distance import DISTANCES, BlockDistance
 from reanchor.evaluation.neighbours import Items, Neighbours, adjacency, nearest, sparse_rows
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory, write_json
-from reanchor.occlusion.drawings import DRAWINGS
+from reanchor.occlusion.drawings.catalogue import DRAWINGS
 from reanchor.occlusion.drawings.pen import Pen
 
 CLASSES = tuple(sorted(DRAWINGS))  # file stems: "roadsign" is the paper's "road sign"

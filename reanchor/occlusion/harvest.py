@@ -21,7 +21,7 @@ from tqdm import tqdm
 from reanchor.errors import ReanchorError
 from reanchor.occlusion.build import SIZE, check_folders, shrunk, write_cutouts
 from reanchor.occlusion.library import FORMATS, MAX_PIXELS, PICTURES, PLACEMENT, Cutout
-from reanchor.weight_files import read_state
+from reanchor.weight_files.read import read_state
 
 # COCO's category ids, as torchvision counts them, of the paper's classes; cards, kerb stones and posts COCO lacks.
 CLASSES = {1: "pedestrian", 2: "bike", 3: "car", 4: "motorbike", 11: "firehydrant", 13: "roadsign", 15: "bench",

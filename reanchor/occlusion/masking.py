@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from reanchor.formats.occlusion import OBJECT, Occlusion, bounding_box, check_ratio, visible_mask
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.image import OBJECT, Occlusion, bounding_box, check_ratio, visible_mask
 
 GREY = 128  # mid-grey: zero once images are normalised by mean 0.5
 ELONGATION = 2.5  # a block's height share is at most so many times its width share, or the reverse

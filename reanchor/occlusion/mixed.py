@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from reanchor.formats.occlusion import OBJECT, Box, Occlusion
 from reanchor.occlusion import masking, ogor, people
 from reanchor.occlusion.draws import image_seed
-from reanchor.occlusion.image import OBJECT, Box, Occlusion
 from reanchor.occlusion.library import Cutout
 
 FACING = people.Pasting()

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from reanchor.errors import ReanchorError
+from reanchor.formats.occlusion import OBJECT, Box, Occlusion, check_ratio, visible_mask
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.image import OBJECT, Box, Occlusion, check_ratio, visible_mask
 from reanchor.occlusion.library import Cutout
 
 TRIES = 2000  # of Algorithm 1's loop; with the paper's 15 classes about three are needed

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from reanchor.errors import ReanchorError
+from reanchor.formats.occlusion import STRANGER, Box, Occlusion, bounding_box, check_ratio, visible_mask
 from reanchor.occlusion.draws import generator
-from reanchor.occlusion.image import STRANGER, Box, Occlusion, bounding_box, check_ratio, visible_mask
 
 TOLERANCE = 0.02  # of the image's area
 REACH = (0.18, 0.34)  # where a stranger stops, as a share of the width: off the middle

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from reanchor.data import Manifest
 from reanchor.data.decode import Rejected, decode_mask, inside
 from reanchor.errors import ReanchorError
+from reanchor.formats.manifest import Manifest
 
 MAX_PIXELS = 20_000_000  # of one mask
 KEPT = 1024  # decoded masks: a stranger is pasted more than once

@@ -6,9 +6,9 @@ from itertools import groupby
 
 import numpy as np
 
-from reanchor.config.sections import Occlude
-from reanchor.data import Manifest, validation_rows
+from reanchor.config.sections.data import Occlude
 from reanchor.errors import ReanchorError
+from reanchor.formats.manifest import Manifest, validation_rows
 from reanchor.occlusion.draws import generator, image_seed
 
 

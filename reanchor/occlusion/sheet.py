@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from reanchor.occlusion.image import OBJECT, STRANGER, TARGET, UNKNOWN
-from reanchor.occlusion.occluded_set import OccludedSet
+from reanchor.formats.occluded_set import OccludedSet
+from reanchor.formats.occlusion import OBJECT, STRANGER, TARGET, UNKNOWN
 from reanchor.occlusion.plan import Suite
 
 COLOURS = {TARGET: (60, 200, 90), OBJECT: (225, 60, 50), STRANGER: (60, 110, 235), UNKNOWN: (150, 150, 150)}

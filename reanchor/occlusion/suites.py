@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from reanchor.config.sections import Occlude
+from reanchor.config.sections.data import Occlude
 from reanchor.files import atomic_directory, write_json
-from reanchor.occlusion.image import TARGET
+from reanchor.formats.occluded_set import write_occluded
+from reanchor.formats.occlusion import TARGET
 from reanchor.occlusion.library import Cutout, load_library
-from reanchor.occlusion.occluded_set import write_occluded
 from reanchor.occlusion.plan import Suite, plan
 from reanchor.occlusion.sheet import write_contact_sheet
 from reanchor.occlusion.workshop import Copies, Workshop, open_workshop, work

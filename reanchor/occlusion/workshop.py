@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from reanchor.config.sections import Occlude
-from reanchor.data import ImageStore, Manifest
+from reanchor.config.sections.data import Occlude
+from reanchor.formats.images import ImageStore
+from reanchor.formats.manifest import Manifest
+from reanchor.formats.occluded_set import record
+from reanchor.formats.occlusion import Occlusion
 from reanchor.occlusion import masking, mixed, ogor, people
 from reanchor.occlusion.draws import image_seed
-from reanchor.occlusion.image import Occlusion
 from reanchor.occlusion.library import Cutout, parted
-from reanchor.occlusion.occluded_set import record
 from reanchor.occlusion.person_masks import MaskFolder
 from reanchor.occlusion.plan import Suite
 

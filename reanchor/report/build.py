@@ -4,8 +4,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reanchor.config import flatten
-from reanchor.config.sections import Params
+from reanchor.config.load import flatten
+from reanchor.config.params import Params
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.files import atomic_path, write_json
 from reanchor.report import laboratory, names, words

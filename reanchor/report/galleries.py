@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from reanchor.config.sections import Report
+from reanchor.config.sections.judging import Report
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.report import names
 from reanchor.report.pictures import heat_picture, jpeg, mask_picture, weight_density

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from reanchor.config.sections import Report
+from reanchor.config.sections.judging import Report
 from reanchor.report import names
 from reanchor.report.files import read_json
 from reanchor.report.pictures import jpeg, selection_picture

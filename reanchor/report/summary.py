@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from reanchor.config.sections import Params
+from reanchor.config.params import Params
 from reanchor.report.files import read_json
 from reanchor.report.search import search_summary
 from reanchor.report.words import study_sentences

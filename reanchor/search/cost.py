@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from reanchor.config.sections import Search
+from reanchor.config.sections.judging import Search
+from reanchor.formats.searcher import Encoded, Searcher
 from reanchor.search.encode import encode_images, encode_sentences, size_of
 from reanchor.search.memory import SearchMemory
 from reanchor.search.similarities import Similarities
 from reanchor.search.study import SearchStudy
-from reanchor.text.searcher import Encoded, Searcher
 
 SAMPLE = 128  # sentences and images encoded, and sentences matched with the whole gallery
 MB = 2**20

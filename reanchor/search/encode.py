@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from reanchor.text.searcher import Encoded, Searcher
+from reanchor.formats.searcher import Encoded, Searcher
 
 
 def encode_images(searcher: Searcher, images: np.ndarray, rows: np.ndarray, batch: int, label: str) -> Encoded:

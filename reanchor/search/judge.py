@@ -4,13 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from reanchor.config.sections import Search
+from reanchor.config.sections.judging import Search
 from reanchor.errors import ReanchorError
+from reanchor.formats.searcher import Searcher
 from reanchor.search.measure import Searched, search_method
 from reanchor.search.outputs import write_outputs
 from reanchor.search.study import SearchStudy
 from reanchor.search.tables import Tables, tabulate
-from reanchor.text.searcher import Searcher
 
 SearcherFactory = Callable[[], Searcher]
 
@@ -38,7 +38,7 @@ def searcher_factories(methods: list[str], models: Path, device: str) -> dict[st
 
 def _loader(folder: Path, device: str) -> SearcherFactory:
     def load() -> Searcher:
-        from reanchor.text.load import load_searcher
+        from reanchor.methods.load_searcher import load_searcher
 
         return load_searcher(folder, device)
 

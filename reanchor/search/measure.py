@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from reanchor.config.sections import Search
+from reanchor.config.sections.judging import Search
 from reanchor.evaluation.measure import sample_rows
-from reanchor.evaluation.preprocessing import preprocessing_of, refuse_other_images
 from reanchor.evaluation.ranking import Ranking
+from reanchor.formats.preprocessing import preprocessing_of, refuse_other_images
+from reanchor.formats.searcher import Encoded, Searcher, cut_sentences
 from reanchor.search.cost import measure_cost
 from reanchor.search.encode import encode_images, encode_sentences, exchange
 from reanchor.search.memory import SearchMemory, plan_memory
 from reanchor.search.samples import sample_rankings
 from reanchor.search.similarities import Similarities, rank
 from reanchor.search.study import GalleryCondition, SearchStudy
-from reanchor.text.searcher import Encoded, Searcher, cut_sentences
 
 
 @dataclass

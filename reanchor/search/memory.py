@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from reanchor.config.sections import Search
+from reanchor.config.sections.judging import Search
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.memory import KEYS, MB
 from reanchor.evaluation.ranking import MEMORY
+from reanchor.formats.searcher import Encoded
 from reanchor.search.encode import size_of, tokens_of
-from reanchor.text.searcher import Encoded
 
 TILE = 64 * MB  # of intermediate values within a searcher's similarity, at most
 HELD = 3  # intermediate values per pair of tokens: the products, their weights, their product

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from reanchor.config.sections import Search
+from reanchor.config.sections.judging import Search
 from reanchor.files import atomic_path, write_json
 from reanchor.search.measure import Searched
 from reanchor.search.study import SearchStudy

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 
 from reanchor.evaluation.ranking import Ranking
+from reanchor.formats.searcher import Encoded, Searcher
 from reanchor.search.encode import part_of
 from reanchor.search.similarities import Similarities, first_ranks
 from reanchor.search.study import GalleryCondition, SearchStudy
 from reanchor.search.words import kept_spans
-from reanchor.text.searcher import Encoded, Searcher
 
 RANKS = 20
 

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 
 from reanchor.evaluation.ranking import Ranking, rank_features, top_ranks
+from reanchor.formats.searcher import Encoded, Searcher
 from reanchor.search.encode import part_of
 from reanchor.search.memory import SearchMemory
 from reanchor.search.study import SearchStudy
-from reanchor.text.searcher import Encoded, Searcher
 
 
 class Similarities:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from reanchor.data import ImageStore, Manifest
-from reanchor.data.sentences import SentenceQueries, sentence_queries, untrainable
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import DISTRACTOR
-from reanchor.evaluation.preprocessing import Preprocessing
-from reanchor.evaluation.ranking import JUNK, Labels
-from reanchor.occlusion import open_sets, read_suites
+from reanchor.evaluation.ranking import JUNK
+from reanchor.formats.images import ImageStore
+from reanchor.formats.labels import Labels
+from reanchor.formats.manifest import Manifest
+from reanchor.formats.preprocessing import Preprocessing
+from reanchor.formats.sentences import SentenceQueries, sentence_queries, untrainable
+from reanchor.formats.suites import open_sets, read_suites
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reanchor.config.sections import Search
+from reanchor.config.sections.judging import Search
 from reanchor.evaluation.bootstrap import IdentityBootstrap
 from reanchor.evaluation.ranking import Ranking
 from reanchor.search.measure import Searched

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from open_clip.tokenizer import SimpleTokenizer
 
 from reanchor.clip.tokenizer import WORD, BytePairTokenizer, Tokenizer
-from reanchor.text.searcher import Searcher
+from reanchor.formats.searcher import Searcher
 
 Span = tuple[int, int]  # [start, stop) in characters
 

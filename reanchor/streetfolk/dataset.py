@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from reanchor.config.sections import Render
+from reanchor.config.sections.data import Render
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
 from reanchor.streetfolk.camera import make_camera

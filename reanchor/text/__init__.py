@@ -1,1 +1,1 @@
-"""What every method of text-based person search shares: pairs to train on, towers, the face at test time."""
+"""What every method of text-based person search shares: pairs to train on, towers, words."""

@@ -3,9 +3,9 @@
 import warnings
 from pathlib import Path, PurePosixPath
 
-from reanchor.data import Manifest
 from reanchor.data.captions import read_json_list
 from reanchor.errors import ReanchorError
+from reanchor.formats.manifest import Manifest
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.words import clean_sentence
 

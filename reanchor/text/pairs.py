@@ -14,10 +14,10 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.tokenizer import Tokenizer, tokenize
-from reanchor.clipreid.data import TrainingImages
-from reanchor.data import Manifest
 from reanchor.errors import ReanchorError
+from reanchor.formats.manifest import Manifest
 from reanchor.text.words import clean_sentence
+from reanchor.training.images import TrainingImages
 
 
 @dataclass

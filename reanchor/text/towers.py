@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from reanchor.clip.fit import fitted
-from reanchor.clip.model import Clip, ClipSpec, read_model_json, read_weights, save_weights, spec_from, write_spec
+from reanchor.clip.model import Clip, ClipSpec, spec_from, write_spec
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
-from reanchor.data.augment import normalise
-from reanchor.data.incoming import checked_images
-from reanchor.text.searcher import Encoded
+from reanchor.formats.incoming import checked_images
+from reanchor.formats.model_folder import read_model_json, read_weights, save_weights
+from reanchor.formats.searcher import Encoded
 from reanchor.text.words import clean_sentence
+from reanchor.training.augment import normalise
 
 
 class DualEncoder(nn.Module):
@@ -88,7 +89,7 @@ def read_dual(folder: Path) -> tuple[DualEncoder, ClipSpec, str]:
 
 
 class DualSearcher:
-    """Text-based search by the cosine of the two features (a `reanchor.text.searcher.Searcher`).
+    """Text-based search by the cosine of the two features (a `reanchor.formats.searcher.Searcher`).
 
     Wraps the model itself, so one that is in training is judged as it stands; put it in evaluation mode.
     """

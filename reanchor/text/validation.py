@@ -11,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reanchor.data import ImageStore, Manifest
-from reanchor.data.sentences import sentence_queries
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.ranking import Labels, rank_distances
-from reanchor.occlusion import open_set
-from reanchor.text.searcher import Encoded, Searcher, cut_sentences
+from reanchor.evaluation.ranking import rank_distances
+from reanchor.formats.images import ImageStore
+from reanchor.formats.labels import Labels
+from reanchor.formats.manifest import Manifest
+from reanchor.formats.searcher import Encoded, Searcher, cut_sentences
+from reanchor.formats.sentences import sentence_queries
+from reanchor.formats.suites import open_set
 
 OCCLUDED = "gallery-ogor"  # the gallery with OGor copies in the place of some images
 RULE = "highest validation mAP of sentences, the mean over the galleries at hand, of held-out training identities"

@@ -3,8 +3,3 @@
 Nothing of a file is run: its pickle is interpreted by `pickled`, which knows no function to call, and TorchScript's
 code is not even read. What a file claims is held against the bytes that are there before memory is asked for.
 """
-
-from reanchor.weight_files.read import first_line, read_state
-from reanchor.weight_files.safe import read_metadata, read_safetensors
-
-__all__ = ["first_line", "read_metadata", "read_safetensors", "read_state"]

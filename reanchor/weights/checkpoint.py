@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from reanchor.clip.load import numbered, vision_sizes
-from reanchor.config.sections import Imported
+from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
-from reanchor.weight_files import read_state
+from reanchor.weight_files.read import read_state
 from reanchor.weights.naming import IMAGE, TEXT
 
 ALLOWED = "CLIP-ReID's checkpoints (a state dict of tensors, .pth or .safetensors) and model folders of this project"

@@ -7,11 +7,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec
-from reanchor.clipreid.model import ReidModel
-from reanchor.clipreid.store import read_reid
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
-from reanchor.weight_files import read_state
+from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.store import read_reid
+from reanchor.weight_files.read import read_state
 from reanchor.weights.folder import verified
 from reanchor.weights.naming import PROMPT_NAMES, SIDE, SIDE_ALL, authors_name
 

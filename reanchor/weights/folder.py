@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from safetensors import SafetensorError
 
-from reanchor.clip.model import read_model_json, read_weights
-from reanchor.config.sections import Imported
-from reanchor.embedding import load_embedder
+from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
+from reanchor.formats.model_folder import read_model_json, read_weights
+from reanchor.methods.load import load_embedder
 from reanchor.weights.outcome import Outcome
 
 KINDS = ("clip", "reid", "saga", "gate")  # of model.json

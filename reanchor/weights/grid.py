@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reanchor.clip.resnet import REDUCTION
 from reanchor.clip.vision import patch_grid
-from reanchor.config.sections import Imported
+from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 
 PUBLISHED_SIZES = ((256, 128), (256, 256))  # CLIP-ReID's people and vehicles

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reanchor.config import Params
+from reanchor.config.params import Params
 from stages.tracking.origin import data_sha256, origin, weights_sha256
 from stages.tracking.pending import Pending
 from stages.tracking.records import Record, add_figures, experiment_id, find, metrics_of

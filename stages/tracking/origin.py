@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from reanchor.config import Params, flatten
+from reanchor.config.load import flatten
+from reanchor.config.params import Params
 from stages.tracking.tables import SECTIONS
 
 PARENT_VARIABLE = "REANCHOR_PARENT_RUN"  # MLFLOW_RUN_ID would resume that run instead

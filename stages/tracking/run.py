@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from reanchor.config import Params
+from reanchor.config.params import Params
 from stages.curves import settings_key
 from stages.tracking.origin import origin, settings_of, weights_sha256
 from stages.tracking.pending import Pending

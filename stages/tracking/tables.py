@@ -1,6 +1,6 @@
 """Which models there are, what each starts from, where its weights lie."""
 
-from reanchor.config import Params
+from reanchor.config.params import Params
 
 PARENTS = {  # model: folders of the weights it starts from
     "prompts": ("models/backbone",),

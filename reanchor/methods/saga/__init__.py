@@ -1,0 +1,1 @@
+"""SAGA-ReID: the identity feature rebuilt from patch tokens that align with text anchors."""

@@ -1,0 +1,36 @@
+"""The image side of a text-based model of two features, as an embedder."""
+
+from pathlib import Path
+
+import numpy as np
+
+from reanchor.formats.embedder import Embedding
+from reanchor.formats.incoming import checked_numbers
+from reanchor.formats.preprocessing import Preprocessing
+from reanchor.text.towers import DualSearcher, read_dual
+
+
+class JointEmbedder:
+    """The unit feature [B, E] in the space that sentences share."""
+
+    def __init__(self, searcher: DualSearcher):
+        tower = searcher.model.image
+        self.name, self.searcher = searcher.name, searcher
+        self.grid, self.patch, self.stride = tower.grid, tower.patch, tower.stride
+        self.preprocessing = Preprocessing(*searcher.spec.image_size, searcher.spec.interpolation)
+
+    def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
+        """Unit features [B, E] of uint8 RGB images [B, H, W, 3]; cameras and views are not read, but counted.
+
+        Raises:
+            ReanchorError: images of another dtype, layout or size than the model reads, or not as many as cameras.
+        """
+        features = self.searcher.images(images)["feature"]
+        checked_numbers(camids, "camids", len(features))
+        return Embedding(features.cpu().numpy())
+
+
+def load_joint(folder: Path, device: str) -> JointEmbedder:
+    """A pair of trained towers as an embedder."""
+    model, spec, name = read_dual(folder)
+    return JointEmbedder(DualSearcher(name, model.to(device).eval(), spec))
