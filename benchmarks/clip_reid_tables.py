@@ -29,7 +29,7 @@ from reanchor.evaluation.ranking import rank_features
 from reanchor.files import atomic_path
 from reanchor.methods.clip_reid.prompts import train_prompts
 from reanchor.methods.clip_reid.train import train_stage2
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from stages.compose import composition
 
 # name -> (model, option of conf/ablation, further settings); the reference of every difference is "two stages".
@@ -57,8 +57,8 @@ class Silent:
 def settings(ablation: str, further: list[str], seed: int, epochs: int, threads: int) -> Params:
     """The small recipe with the published loss weights, one preset and one seed."""
     overrides = [*PUBLISHED, *further, f"ablation={ablation}",
-                 f"finetune.epochs={epochs}", f"finetune.validate_epochs={epochs}",
-                 f"prompts.seed={seed}", f"finetune.seed={seed}", f"runtime.threads={threads}"]
+                 f"finetune.recipe.epochs={epochs}", f"finetune.recipe.validate_epochs={epochs}",
+                 f"prompts.seed={seed}", f"finetune.recipe.seed={seed}", f"runtime.threads={threads}"]
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(Path.cwd(), overrides))))
 
 

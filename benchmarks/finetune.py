@@ -32,7 +32,7 @@ from benchmarks.store import decode, make_files
 from reanchor.clip.load import architecture_of, shipped
 from reanchor.clip.model import ClipSpec
 from reanchor.config.sections.models import Backbone
-from reanchor.config.sections.training import Finetune, LossWeights
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.formats.images import ImageStore, write_store
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
@@ -44,7 +44,7 @@ from reanchor.training.sampler import IdentitySampler
 
 IDENTITIES, IMAGES = 128, 4
 TURN = 5  # steps; the first, among what the other loop left in the caches, is not counted
-RECIPE = Finetune(optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
+RECIPE = FinetuneRecipe(optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
                   schedule="multistep", pad=10, occluded=0.0, precision="auto")
 
 

@@ -20,7 +20,7 @@ import torch
 
 from reanchor.clip.pretrain import blank_clip
 from reanchor.config.sections.models import Pretrain
-from reanchor.config.sections.text import Tbps, TextRecipe
+from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
 from reanchor.methods.tbps.job import text_losses
 from reanchor.methods.tbps.model import TbpsModel
 from reanchor.text.towers import DualEncoder
@@ -29,7 +29,7 @@ from reanchor.training.gradient_cache import encode_in_chunks
 SIZE = (96, 48)
 WORDS = [f"{first}{second}" for first in "abcdefghijklmn" for second in "abcdefghijklmn"]  # 196, as Streetfolk's
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_ARENA_MAX": "1"}  # glibc's
-RECIPE = TextRecipe(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True)
+RECIPE = TbpsTerms(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True)
 
 
 def measure(batch: int, chunk: int, repeats: int) -> dict[str, float]:
@@ -46,7 +46,8 @@ def measure(batch: int, chunk: int, repeats: int) -> dict[str, float]:
     for _ in range(repeats):
         model.zero_grad(set_to_none=False)
         started = time.process_time()
-        loss = text_losses(model, encode_in_chunks(model.encode, inputs, chunk), labels, RECIPE, Tbps(), 0.3)["loss"]
+        loss = text_losses(model, encode_in_chunks(model.encode, inputs, chunk), labels, RECIPE, TbpsRecipe(),
+                           0.3)["loss"]
         loss.backward()
         seconds.append(time.process_time() - started)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

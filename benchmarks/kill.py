@@ -22,9 +22,9 @@ from benchmarks.faults.case import ROOT, digest, python, start
 STAGES = {
     "backbone": (["stages.backbone"], "models/backbone/weights.safetensors"),
     "prompts": (["stages.prompts"], "models/prompts/prompts.safetensors"),
-    "finetune@baseline": (["stages.finetune", "--model", "baseline"], "models/finetune/baseline/weights.safetensors"),
-    "finetune@clip_reid": (["stages.finetune", "--model", "clip_reid"],
-                           "models/finetune/clip_reid/weights.safetensors"),
+    "baseline": (["stages.finetune", "--model", "baseline"], "models/baseline/weights.safetensors"),
+    "clip_reid": (["stages.finetune", "--model", "clip_reid"],
+                           "models/clip_reid/weights.safetensors"),
     "saga": (["stages.saga"], "models/saga/weights.safetensors"),
 }
 

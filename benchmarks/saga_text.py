@@ -26,8 +26,8 @@ from reanchor.config.load import load
 from reanchor.config.sections.judging import Search
 from reanchor.formats.searcher import Encoded
 from reanchor.methods.clip_reid.embedder import seen_by
-from reanchor.methods.load import load_embedder
-from reanchor.methods.load_searcher import load_searcher
+from reanchor.methods.embedders import load_embedder
+from reanchor.methods.searchers import load_searcher
 from reanchor.search.measure import search_method
 from reanchor.search.study import load_search_study
 from reanchor.search.tables import per_sentence

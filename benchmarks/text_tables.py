@@ -25,8 +25,8 @@ from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
 from reanchor.evaluation.bootstrap import IdentityBootstrap
 from reanchor.files import atomic_path
-from reanchor.methods.load_searcher import load_searcher
-from reanchor.search.judge import SEARCHERS
+from reanchor.methods.registry import methods
+from reanchor.methods.searchers import load_searcher
 from reanchor.search.measure import search_method
 from reanchor.search.study import SearchStudy, load_search_study
 from reanchor.search.tables import METRICS, per_sentence
@@ -69,7 +69,7 @@ class Silent:
 
 def settings(further: list[str], seed: int, threads: int) -> Params:
     """The workspace's recipes with one arm's settings and one seed."""
-    overrides = ["method=text", *further, f"tbps.seed={seed}", f"mgcc.seed={seed}", f"runtime.threads={threads}"]
+    overrides = ["method=text", *further, f"tbps.recipe.seed={seed}", f"mgcc.seed={seed}", f"runtime.threads={threads}"]
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(Path.cwd(), overrides))))
 
 
@@ -91,7 +91,7 @@ def train_and_judge(model: str, params: Params, root: Path, place: Path, study: 
     for path in ("data", "models/backbone", "conf"):
         if not (place / path).exists():
             (place / path).symlink_to(root / path)
-    folder = place / "models" / SEARCHERS[model]
+    folder = place / methods()[model].model
     if not folder.exists():
         if model == "mgcc":
             from reanchor.methods.mgcc.train import train_mgcc

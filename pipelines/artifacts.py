@@ -8,16 +8,11 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from reanchor.methods.registry import of_stage
+
 PICTURES = ("data/occluded/contact_sheet.png", "data/prepared/contact_sheet.png")
 PICTURE_WIDTH = 640  # pixels: the text of an artifact is stored in Prefect's database
 MLFLOW_PAGE = "http://127.0.0.1:5000"
-MODEL_STAGES = {  # stage: its weights
-    "backbone": "models/backbone", "prompts": "models/prompts",
-    "finetune@baseline": "models/finetune/baseline", "finetune@clip_reid": "models/finetune/clip_reid",
-    "saga": "models/saga", "gate": "models/gate", "imported": "models/imported",
-    "tbps@clip_tuned": "models/tbps/clip_tuned", "tbps@sdm": "models/tbps/sdm",
-    "tbps@tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc",
-}
 
 
 def artifact_key(text: str) -> str:
@@ -42,8 +37,8 @@ def publish_metrics(workspace: Path) -> list[dict]:
 def metric_rows(workspace: Path) -> list[dict]:
     """[{stage, metric, value}] of all metrics files, sorted."""
     rows = []
-    for file in sorted((workspace / "reports").rglob("metrics.json")):
-        stage = "@".join(file.parent.relative_to(workspace / "reports").parts)
+    for file in sorted((workspace / "reports").glob("*/metrics.json")):
+        stage = file.parent.name
         values = json.loads(file.read_text())
         rows += [{"stage": stage, "metric": name, "value": values[name]} for name in sorted(values)]
     return rows
@@ -72,7 +67,8 @@ def publish_picture(workspace: Path) -> str | None:
 
 def link_model_run(workspace: Path, stage: str) -> str | None:
     """Link the MLflow run that made the stage's present weights, however long ago; its id or None."""
-    folder = workspace / MODEL_STAGES.get(stage, "none")
+    method = of_stage(stage)
+    folder = workspace / (method.model if method else "none")
     if not any(folder.rglob("*.safetensors")):
         return None
     from stages.tracking.judged import experiment_of, find_run

@@ -22,9 +22,8 @@ from pipelines.flow import ended_by_sigterm
 from pipelines.plain_errors import log_mistakes_plainly
 from pipelines.server import chosen_server
 from reanchor.errors import ReanchorError
+from reanchor.methods.registry import methods as known_methods
 from stages.settings_lock import settings_lock
-
-SEEDED = ("prompts.seed", "finetune.seed", "saga.seed", "gate.seed", "tbps.seed", "mgcc.seed")  # not data, backbone
 
 JUDGED = ("evaluate/", "search/")  # stages whose figures are compared; those of `search` keep its name
 
@@ -34,6 +33,11 @@ def experiment_name(method: str, seed: int, overrides: list[str]) -> str:
     return artifact_key("-".join(["compare", method, f"seed{seed}", *sorted(overrides)]))
 
 
+def seeds_of_trainings() -> list[str]:
+    """The settings that seed a training; data and backbone keep theirs."""
+    return sorted({method.seed for method in known_methods().values() if method.seed})
+
+
 @task(cache_policy=NO_CACHE, task_run_name="{name}")
 def run_experiment(name: str, method: str, seed: int, overrides: list[str], workspace: str,
                    parent: str) -> State:
@@ -41,7 +45,7 @@ def run_experiment(name: str, method: str, seed: int, overrides: list[str], work
     folder, logger = Path(workspace), get_run_logger()
     if name in dvc(folder, logger.debug, "exp", "list", "--names-only"):
         return Completed(name="Skipped", message=f"{name} exists; `dvc exp remove {name}` to run it again")
-    settings = [f"method={method}", *overrides, *(f"{key}={seed}" for key in SEEDED)]
+    settings = [f"method={method}", *overrides, *(f"{key}={seed}" for key in seeds_of_trainings())]
     options = [part for setting in settings for part in ("-S", setting)]
     dvc(folder, logger.info, "exp", "run", "--temp", "-n", name, *options,
         variables={"REANCHOR_PARENT_RUN": parent})
@@ -55,7 +59,7 @@ def compare(methods: list[str], seeds: list[int], overrides: list[str] | None = 
 
     Args:
         methods: Options of conf/method.
-        seeds: Of prompts, finetune, saga, gate, tbps and mgcc.
+        seeds: Of every training.
         overrides: Further Hydra overrides, the same for all.
         workspace: Folder of the repository; what git does not have yet is carried along.
 

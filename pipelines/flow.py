@@ -93,8 +93,8 @@ def study(overrides: list[str] | None = None, workspace: str = ".") -> dict[str,
     """Bring the whole study up to date.
 
     Args:
-        overrides: Hydra overrides such as "profile=smoke" or "finetune.epochs=20", with which params.yaml is composed
-            first; [] is the default study. With None, params.yaml is used as it stands.
+        overrides: Hydra overrides such as "profile=smoke" or "finetune.recipe.epochs=20", with which params.yaml is
+            composed first; [] is the default study. With None, params.yaml is used as it stands.
         workspace: Folder of the repository.
 
     Returns:

@@ -5,7 +5,7 @@
     python -m pipelines.serve --cron "30 22 * * 1-5" --timezone Europe/Berlin method=saga_free
 
 The nightly study has the settings named here (none: the default study), whatever was run on demand meanwhile.
-On demand, the dashboard's "Custom run" takes overrides such as ["method=saga_free", "finetune.epochs=20"].
+On demand, the dashboard's "Custom run" takes overrides such as ["method=saga_free", "finetune.recipe.epochs=20"].
 """
 
 import argparse

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 from reanchor.config.checks import STREETFOLK_ROOT
-from reanchor.config.load import load
+from reanchor.config.load import load, value_of
 from reanchor.config.params import Params
 from reanchor.config.sections.models import NOTHING_IMPORTED
 from reanchor.config.sections.text import NO_BACK_TRANSLATIONS
 from reanchor.errors import ReanchorError
+from reanchor.methods.method import SENTENCE
+from reanchor.methods.registry import trained
 
 
 def check_inputs(params: Params, root: Path) -> None:
@@ -37,9 +39,10 @@ def check_inputs(params: Params, root: Path) -> None:
         raise ReanchorError(f"params.yaml: imported.path: got {imported!r}, which is no model; allowed: a checkpoint "
                             "of CLIP-ReID, or a model folder of this project (make run SET=\"method=imported "
                             "imported.path=...\")")
-    back = params.tbps.captions_bt
+    back = params.tbps.recipe.captions_bt
     if back != NO_BACK_TRANSLATIONS and not (root / back).is_file():
-        raise ReanchorError(f"params.yaml: tbps.captions_bt: got {back!r}, which is no file; allowed: a JSON list of "
+        raise ReanchorError(f"params.yaml: tbps.recipe.captions_bt: got {back!r}, which is no file; allowed: a JSON "
+                            "list of "
                             f"back translations, or {NO_BACK_TRANSLATIONS}, which holds none")
     library = params.occlude.library
     if library != "drawn" and not (root / library).is_dir():
@@ -53,13 +56,11 @@ def check_dataset(params: Params) -> None:
 
     card = CARDS[params.prepare.card]
     require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)
-    finetune = params.finetune
-    asked = {"prompts": params.prompts, "finetune.baseline": finetune.baseline,
-             "finetune.clip_reid": finetune.clip_reid, "saga": params.saga, "gate": params.gate}
-    trained = [f"{name}.train" for name, section in asked.items() if section.train]
-    if card.test_only and trained:
-        raise ReanchorError(f"params.yaml: {trained[0]}: got true, but {card.title} (prepare.card {card.name!r}) has "
-                            f"no training split; allowed: false for {', '.join(trained)} (compose with "
+    asked = [method.switch for method in trained().values()
+             if method.switch and SENTENCE not in method.queries and value_of(params, method.switch)]
+    if card.test_only and asked:
+        raise ReanchorError(f"params.yaml: {asked[0]}: got true, but {card.title} (prepare.card {card.name!r}) has "
+                            f"no training split; allowed: false for {', '.join(asked)} (compose with "
                             "method=zero_shot), or another dataset to train on")
 
 

@@ -2,7 +2,7 @@
 
     python -m stages.compose                                   # the default study
     python -m stages.compose profile=smoke                     # another option of a group
-    python -m stages.compose dataset=market1501 prepare.root=/data/market1501 finetune.epochs=20
+    python -m stages.compose dataset=market1501 prepare.root=/data/market1501 finetune.recipe.epochs=20
 
 DVC composes in the same way (and writes the same bytes) for `dvc exp run -S dataset=market1501`.
 """

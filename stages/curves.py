@@ -20,10 +20,10 @@ def settings_key(params: Params) -> str:
 
 
 class CurveFile:
-    """Rows {step: values}; `close` writes reports/<stage>/<model>/curves.csv, one column per value."""
+    """Rows {step: values}; `close` writes reports/<stage>/curves.csv, one column per value."""
 
-    def __init__(self, root: Path, stage: str, model: str):
-        self._target = root / "reports" / stage / model / "curves.csv"
+    def __init__(self, root: Path, stage: str):
+        self._target = root / "reports" / stage / "curves.csv"
         self._rows: dict[int, dict[str, float]] = {}
 
     def log(self, step: int, values: dict[str, float]) -> None:

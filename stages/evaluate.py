@@ -16,7 +16,7 @@ def body(run: StageRun) -> dict:
         print(f"skipped: {NO_QUERIES}", flush=True)
         return write_skipped(run.report, NO_QUERIES)
     device = choose_device(run.params.runtime.device)
-    factories = method_factories(config, run.root / "models", device)
+    factories = method_factories(config, run.root, device)
     return evaluate(config, study, factories, run.report)
 
 

@@ -6,7 +6,6 @@ as what the outputs were made from, and `dvc status` would call them up to date.
 
 import hashlib
 import os
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from omegaconf import OmegaConf
 from reanchor.config.load import flatten, load
 from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
+from reanchor.methods.lineage import filled
 from stages import BEGAN
 
 CODE = ("reanchor/", "stages/")
-_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _NO_INPUTS = ("__pycache__", ".pyc", ".partial")  # as .dvcignore has it
 
 Trace = str | tuple[int, int]  # of code its SHA-256; of data, which may be large, size and time of change
@@ -32,7 +31,7 @@ class Inputs:
     """Settings and files that dvc.yaml names for a stage."""
 
     root: Path
-    label: str  # "finetune@baseline"
+    label: str  # the stage
     keys: tuple[str, ...]  # sections or leaves of params.yaml
     settings: dict[str, Any]
     paths: tuple[str, ...]  # relative to root
@@ -43,7 +42,7 @@ class Inputs:
         """Note what stands now; nothing where the workspace has no such stage."""
         stage = definitions(root).get(label, {})
         keys, values = tuple(stage.get("params", ())), flatten(params)
-        paths = tuple(_REFERENCE.sub(lambda found: str(values[found[1]]), path) for path in stage.get("deps", ()))
+        paths = filled(tuple(stage.get("deps", ())), params)
         return cls(root, label, keys, _chosen(values, keys), paths, _traces(root, paths))
 
     def require_as_imported(self) -> None:
@@ -84,26 +83,9 @@ class Inputs:
 
 
 def definitions(root: Path) -> dict[str, dict]:
-    """dvc.yaml's stages by name, an entry per `foreach` key, ${key} and ${item.x} filled in; none without the file."""
+    """dvc.yaml's stages by name; none without the file."""
     path = root / "dvc.yaml"
-    written = OmegaConf.to_container(OmegaConf.load(path), resolve=False)["stages"] if path.is_file() else {}
-    found = {}
-    for name, stage in written.items():
-        for key, item in stage.get("foreach", {"": {}}).items():
-            names = {"${key}": key} | {f"${{item.{field}}}": value for field, value in item.items()}
-            found[f"{name}@{key}" if key else name] = _substitute(stage.get("do", stage), names)
-    return found
-
-
-def _substitute(value: Any, names: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {_substitute(key, names): _substitute(child, names) for key, child in value.items()}
-    if isinstance(value, list):
-        return [_substitute(child, names) for child in value]
-    if isinstance(value, str):
-        for written, meant in names.items():
-            value = value.replace(written, meant)
-    return value
+    return OmegaConf.to_container(OmegaConf.load(path), resolve=False)["stages"] if path.is_file() else {}
 
 
 def _chosen(leaves: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

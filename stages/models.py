@@ -6,8 +6,9 @@ import logging
 import warnings
 from pathlib import Path
 
+from reanchor.methods.registry import of_stage
+
 HERE = Path(__file__).resolve().parent
-PROMPTS = "prompts"
 _REQUIREMENTS = ("numpy", "torch", "open_clip_torch", "safetensors", "omegaconf", "pyarrow", "pillow")
 
 
@@ -24,11 +25,17 @@ def log_pyfunc(run_id: str, folder: Path, name: str) -> None:
         logging.getLogger(quiet).setLevel(logging.ERROR)
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
-            name=name, python_model=str(HERE / ("pyfunc_prompts.py" if name == PROMPTS else "pyfunc_model.py")),
+            name=name, python_model=str(HERE / "pyfunc_model.py"), model_config={"table": table_of(name)},
             artifacts={"folder": folder.absolute().as_uri()}, code_paths=[str(HERE.parent / "reanchor")],
             signature=_signature(name, folder),
             pip_requirements=_requirements())  # given: inferring them loads the model
     mlflow.MlflowClient().update_run(run_id, status="RUNNING")  # its figures are still to come
+
+
+def table_of(name: str) -> str:
+    """What reads the model of a stage as a table of features by identity label; empty: it embeds images."""
+    method = of_stage(name)
+    return method.table if method else ""
 
 
 def _signature(name: str, folder: Path):
@@ -36,7 +43,7 @@ def _signature(name: str, folder: Path):
     from mlflow.models import ModelSignature
     from mlflow.types.schema import Schema, TensorSpec
 
-    if name == PROMPTS:
+    if table_of(name):
         inputs = TensorSpec(np.dtype("int64"), (-1,), name=None)
     else:
         size = json.loads((folder / "model.json").read_text())["spec"]["image_size"]

@@ -2,9 +2,7 @@
 
     def body(run: StageRun) -> dict: ...        # returns flat metrics
     if __name__ == "__main__":
-        run_stage("saga", body)
-
-A stage that DVC runs once per model passes the model too: run_stage("finetune", body, model="baseline").
+        run_stage("prepare", body)
 """
 
 import os
@@ -12,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from reanchor.config.load import load
@@ -20,6 +18,7 @@ from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory, remove_leftovers, write_json
 from reanchor.interruption import Interrupted
+from reanchor.methods.registry import of_stage, trained
 from stages.curves import CurveFile
 from stages.inputs import Inputs
 from stages.stopping import end_stopped, stop_requests
@@ -27,15 +26,12 @@ from stages.tracking.judged import log_methods
 from stages.tracking.run import ModelRun
 
 Metrics = dict[str, float | int | str]
-# each has curves and an MLflow run per model
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
-SHARING_STAGES = ("tbps",)  # their processes under torchrun share every batch
 JUDGING_STAGES = ("evaluate", "search")  # their figures join the runs of the models
 USER_ERROR = 2  # exit status
 
 
 class Recorder:
-    """One model's training curve, to curves.csv and to MLflow (a `reanchor.training.Recorder`)."""
+    """A training curve, to curves.csv and to MLflow (a `reanchor.training.Recorder`)."""
 
     def __init__(self, curve: CurveFile, run: ModelRun):
         self._curve, self._run = curve, run
@@ -50,28 +46,26 @@ class Recorder:
 class StageRun:
     """What a stage's body may use."""
 
-    name: str  # "finetune"
-    model: str | None  # "baseline", where DVC runs the stage once per model
+    name: str  # "saga"
     params: Params
     root: Path  # the workspace
-    _runs: dict[str, ModelRun] = field(default_factory=dict)
-    _curves: dict[str, CurveFile] = field(default_factory=dict)
+    _tracked: ModelRun | None = None
+    _curve: CurveFile | None = None
 
     @property
     def report(self) -> Path:
-        """The stage's report folder (reports/finetune/baseline where it runs once per model)."""
+        """The stage's report folder."""
         folder = self.root / "reports" / self.name
-        folder = folder / self.model if self.model else folder
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def recorder(self, model: str) -> Recorder:
-        """Where `model`'s training writes its curve: reports/<stage>/<model>/curves.csv and MLflow."""
-        return Recorder(self._curve(model), self._run(model))
+    def recorder(self) -> Recorder:
+        """Where a training writes its curve: reports/<stage>/curves.csv and MLflow."""
+        return Recorder(self._curve_file(), self._model_run())
 
-    def log_model(self, model: str, folder: Path) -> None:
-        """Log the finished weights in `folder` (read by `reanchor.embedding.load_embedder`) to MLflow."""
-        self._run(model).log_model(folder)
+    def log_model(self, folder: Path) -> None:
+        """Log the finished weights in `folder` (read by `reanchor.methods.embedders.load_embedder`) to MLflow."""
+        self._model_run().log_model(folder)
 
     def skip(self, folder: Path, reason: str) -> Metrics:
         """Make the output `folder` hold skipped.json alone; return the metrics of a skipped stage."""
@@ -80,72 +74,74 @@ class StageRun:
         return {"skipped": 1}
 
     def close(self, status: str, metrics: Metrics) -> None:
-        """Finish MLflow runs and curve files, drop the checkpoints of what has finished.
+        """Finish the MLflow run and the curve, drop the checkpoints of what has finished.
 
-        A training stage that recorded nothing leaves empty curves.
+        A training stage that recorded nothing leaves an empty curve.
         """
-        if status == "FINISHED":
-            if self.name in TRAINING_STAGES:
-                self._curve(self.model or self.name)
-            for curve in self._curves.values():
-                curve.close()
-        for run in self._runs.values():
-            run.close(status, metrics)
+        if status == "FINISHED" and draws_a_curve(self.name):
+            self._curve_file().close()
+        if self._tracked is not None:
+            self._tracked.close(status, metrics)
         if status == "FINISHED":  # last: until here a stage that is stopped goes on from them
             self._drop_checkpoints()
 
     def _drop_checkpoints(self) -> None:
         """All generations, what was set aside, and what kills left half-written."""
-        folder, names = self.root / ".checkpoints", "-".join(filter(None, (self.name, self.model))) + "-*"
+        folder, names = self.root / ".checkpoints", f"{self.name}-*"
         if folder.is_dir():
             remove_leftovers(folder, names)
             for file in folder.glob(names):
                 file.unlink()
 
-    def _run(self, model: str) -> ModelRun:
-        if model not in self._runs:
-            self._runs[model] = ModelRun.open(self.root, self.name, model, self.params)
-        return self._runs[model]
+    def _model_run(self) -> ModelRun:
+        if self._tracked is None:
+            self._tracked = ModelRun.open(self.root, self.name, self.params)
+        return self._tracked
 
-    def _curve(self, model: str) -> CurveFile:
-        if model not in self._curves:
-            self._curves[model] = CurveFile(self.root, self.name, model)
-        return self._curves[model]
+    def _curve_file(self) -> CurveFile:
+        if self._curve is None:
+            self._curve = CurveFile(self.root, self.name)
+        return self._curve
 
 
-def run_stage(name: str, body: Callable[[StageRun], Metrics], model: str | None = None) -> None:
-    """Run `body` in the current folder and write its metrics to reports/<stage>[/<model>]/metrics.json.
+def draws_a_curve(stage: str) -> bool:
+    """Whether the stage trains: the method whose model it makes tells the curve's column."""
+    method = of_stage(stage)
+    return method is not None and bool(method.curve)
+
+
+def run_stage(name: str, body: Callable[[StageRun], Metrics]) -> None:
+    """Run `body` in the current folder and write its metrics to reports/<stage>/metrics.json.
 
     The process ends with status 2 and one line on stderr after a mistake that the user can put right, and with
     128 + the signal's number and one line where it was told to stop.
     """
-    label = f"{name}@{model}" if model else name
     try:
         with stop_requests():
             _refuse_ranks(name)
-            _run(StageRun(name, model, load("params.yaml"), Path.cwd()), body, label)
+            _run(StageRun(name, load("params.yaml"), Path.cwd()), body)
     except Interrupted as told:
-        end_stopped(label, told)
+        end_stopped(name, told)
     except ReanchorError as error:
-        _fail(f"{label}: {error}")
+        _fail(f"{name}: {error}")
     except FileNotFoundError as error:
         missing = error.filename or error
-        _fail(f"{label}: {missing}: not found; run `dvc repro {label}` to make what this stage reads")
+        _fail(f"{name}: {missing}: not found; run `dvc repro {name}` to make what this stage reads")
 
 
 def _refuse_ranks(name: str) -> None:
-    ranks = os.environ.get("WORLD_SIZE", "1")
-    if ranks != "1" and name not in SHARING_STAGES:
+    ranks, sharing = os.environ.get("WORLD_SIZE", "1"), [each for each, method in trained().items() if method.ranks]
+    if ranks != "1" and name not in sharing:
         raise ReanchorError(f"WORLD_SIZE: got {ranks}, but this stage would do all its work in each process, into the "
-                            f"same files; allowed: 1 (python -m stages.{name}), or a stage that shares its batches "
-                            f"({', '.join(SHARING_STAGES)})")
+                            f"same files; allowed: 1 (python), or a stage that shares its batches "
+                            f"({', '.join(sharing)})")
 
 
-def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None:
-    _limit_threads(run.params.runtime.threads)
-    print(f"[{label}] started", flush=True)
+def _run(run: StageRun, body: Callable[[StageRun], Metrics]) -> None:
+    limit_threads(run.params.runtime.threads)
+    print(f"[{run.name}] started", flush=True)
     started = time.perf_counter()
-    inputs = Inputs.of(run.root, label, run.params)
+    inputs = Inputs.of(run.root, run.name, run.params)
     inputs.require_as_imported()
     try:
         metrics = dict(body(run))
@@ -160,7 +156,7 @@ def _run(run: StageRun, body: Callable[[StageRun], Metrics], label: str) -> None
         log_methods(run.root, metrics, run.name, run.params)
     run.close("FINISHED", metrics)
     inputs.require_unchanged()  # MLflow may have taken its time
-    print(f"[{label}] finished in {metrics['seconds']} s, peak memory {metrics['peak_memory_mb']} MB",
+    print(f"[{run.name}] finished in {metrics['seconds']} s, peak memory {metrics['peak_memory_mb']} MB",
           flush=True)
 
 
@@ -170,7 +166,7 @@ def peak_memory_mb() -> int:
     return max(resource.getrusage(each).ru_maxrss for each in who) // 1024  # Linux counts in KiB
 
 
-def _limit_threads(threads: int) -> None:
+def limit_threads(threads: int) -> None:
     torch = sys.modules.get("torch")  # only stages that compute with it have imported it
     if torch is not None:
         torch.set_num_threads(threads)

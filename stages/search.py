@@ -1,6 +1,7 @@
 """Stage `search`: every text-based method; sentences search the gallery, whole and partly occluded."""
 
-from reanchor.search.judge import UNTRAINED, judge, searcher_factories
+from reanchor.methods.registry import methods
+from reanchor.search.judge import judge, searcher_factories
 from reanchor.search.outputs import write_skipped
 from reanchor.search.study import load_search_study
 from reanchor.training.device import choose_device
@@ -15,14 +16,14 @@ def body(run: StageRun) -> dict:
     if not len(study.sentences):
         print(f"skipped: {NO_CAPTIONS}", flush=True)
         return write_skipped(run.report, NO_CAPTIONS)
-    methods = config.methods
+    wanted = config.methods
     if study.untrainable:  # where the stages of the others were skipped
-        methods = [method for method in methods if method in UNTRAINED]
-        print(f"left out: {', '.join(sorted({*config.methods} - {*methods}))}: {study.untrainable}", flush=True)
-    if not methods:
+        wanted = [name for name in wanted if not methods()[name].train]
+        print(f"left out: {', '.join(sorted({*config.methods} - {*wanted}))}: {study.untrainable}", flush=True)
+    if not wanted:
         return write_skipped(run.report, study.untrainable)
     device = choose_device(run.params.runtime.device)
-    return judge(config, study, searcher_factories(methods, run.root / "models", device), run.report)
+    return judge(config, study, searcher_factories(wanted, run.root, device), run.report)
 
 
 if __name__ == "__main__":

@@ -184,7 +184,7 @@ def size_limit(folder: Path) -> Outcome:
 CASES = [
     *(Case("checkpoints", f"{number.name} at {BREAKS} moments of {name}",
            functools.partial(broken_off, name=name, number=number))
-      for name in ("prompts", "finetune@clip_reid") for number in (signal.SIGKILL, signal.SIGTERM)),
+      for name in ("prompts", "clip_reid") for number in (signal.SIGKILL, signal.SIGTERM)),
     Case("checkpoints", "one flipped bit in every part of a checkpoint", every_region),
     Case("checkpoints", "a damaged checkpoint under a stage", end_to_end),
     Case("checkpoints", "a disk that is full at the second checkpoint", full_disk),

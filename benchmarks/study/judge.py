@@ -19,8 +19,8 @@ from reanchor.files import atomic_path
 from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.methods.clip_reid.embedder import ReidEmbedder, seen_by
 from reanchor.methods.clip_reid.model import Encoded
+from reanchor.methods.embedders import load_embedder
 from reanchor.methods.gate.embedder import GateEmbedder
-from reanchor.methods.load import load_embedder
 from reanchor.methods.saga.embedder import SagaEmbedder
 from reanchor.methods.saga.features import fuse
 from reanchor.methods.saga.fusion import equal_spreads, spread

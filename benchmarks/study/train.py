@@ -111,7 +111,7 @@ def train(place: Place, name: str, seed: int) -> Path:
         return folder
     keep(folder, record)
     if ARMS[arm.base].kind == "gate":
-        lay_out(parent, work / "models/finetune/clip_reid")
+        lay_out(parent, work / "models/clip_reid")
     if arm.kind == "reid" and not prompts:
         train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
     started, curve = time.perf_counter(), Curve()

@@ -10,7 +10,7 @@ def add(subparsers: argparse._SubParsersAction) -> None:
     """Add the command's parser."""
     parser = subparsers.add_parser(
         "export", help="a fine-tuned model as CLIP-ReID's or open_clip's file",
-        description="Write a fine-tuned model (models/finetune/clip_reid, baseline, or an imported one) as a state "
+        description="Write a fine-tuned model (models/clip_reid, baseline, or an imported one) as a state "
                     "dict: clip-reid has the authors' names, open-clip its image tower and the text tower of --clip.")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="model folder")
     parser.add_argument("--to", required=True, choices=FORMATS, help="whose names")

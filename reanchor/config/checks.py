@@ -113,8 +113,9 @@ def _backbone(params: Params) -> Iterator[str]:
         if params.backbone.stride:
             yield (f"backbone.stride: got {params.backbone.stride} with backbone.model {backbone.model!r}; allowed: 0, "
                    "since a ResNet has no patches")
-        if params.finetune.sie != "none":
-            yield (f"finetune.sie: got {params.finetune.sie!r} with backbone.model {backbone.model!r}; allowed: none, "
+        if params.finetune.recipe.sie != "none":
+            yield (f"finetune.recipe.sie: got {params.finetune.recipe.sie!r} with backbone.model {backbone.model!r}; "
+                   "allowed: none, "
                    "since a ResNet has no [CLS]")
     blocks = vision_blocks(params)
     if blocks is not None and max(params.saga.token_blocks, default=1) > blocks:
@@ -124,22 +125,25 @@ def _backbone(params: Params) -> Iterator[str]:
 
 def _training(params: Params) -> Iterator[str]:
     finetune, prompts = params.finetune, params.prompts
-    if any(left >= right for left, right in pairwise(finetune.milestones)):
-        yield f"finetune.milestones: got {finetune.milestones}; allowed: ascending epochs, each once"
+    if any(left >= right for left, right in pairwise(finetune.recipe.milestones)):
+        yield f"finetune.recipe.milestones: got {finetune.recipe.milestones}; allowed: ascending epochs, each once"
     for name, warmup, epochs in (("prompts", prompts.warmup_epochs, prompts.epochs),
-                                 ("finetune", finetune.warmup_epochs, finetune.epochs)):
+                                 ("finetune.recipe", finetune.recipe.warmup_epochs, finetune.recipe.epochs)):
         if warmup > epochs:
             yield f"{name}.warmup_epochs: got {warmup}; allowed: at most {name}.epochs, which is {epochs}"
-    if finetune.warmup_steps and (finetune.schedule != "multistep" or finetune.warmup_epochs):
-        yield (f"finetune.warmup_steps: got {finetune.warmup_steps} with schedule {finetune.schedule!r} and "
-               f"warmup_epochs {finetune.warmup_epochs}; allowed: multistep and 0 beside it, or warmup_steps=0")
+    if finetune.recipe.warmup_steps and (finetune.recipe.schedule != "multistep" or finetune.recipe.warmup_epochs):
+        yield (f"finetune.recipe.warmup_steps: got {finetune.recipe.warmup_steps} with schedule "
+               f"{finetune.recipe.schedule!r} and "
+               f"warmup_epochs {finetune.recipe.warmup_epochs}; allowed: multistep and 0 beside it, or warmup_steps=0")
     if prompts.train and finetune.clip_reid.train and finetune.clip_reid.text and not (
-            prompts.epochs or finetune.one_stage):
-        yield ("prompts.epochs: got 0 while finetune.one_stage is false, so CLIP-ReID would learn from random prompts; "
+            prompts.epochs or finetune.recipe.one_stage):
+        yield ("prompts.epochs: got 0 while finetune.recipe.one_stage is false, so CLIP-ReID would learn from random "
+               "prompts; "
                "allowed: at least 1, or ablation=one_stage")
-    if finetune.one_stage and finetune.clip_reid.train and (finetune.clip_reid.i2tce or not finetune.clip_reid.i2t):
+    if finetune.recipe.one_stage and finetune.clip_reid.train and (finetune.clip_reid.i2tce
+                                                                   or not finetune.clip_reid.i2t):
         yield (f"finetune.clip_reid.i2tce: got {finetune.clip_reid.i2tce} with i2t {finetune.clip_reid.i2t}; allowed "
-               "while finetune.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
+               "while finetune.recipe.one_stage is true: i2tce 0 and i2t above 0, the contrast within the batch "
                "(train=... ablation=one_stage sets all three)")
 
 
@@ -164,8 +168,9 @@ def _saga(params: Params) -> Iterator[str]:
     if saga.fusion_weights and (len(saga.fusion_weights) != 3 or not sum(saga.fusion_weights)):
         yield (f"saga.fusion_weights: got {saga.fusion_weights}; allowed: three weights (refined, [CLS], projection), "
                "not all 0, or [] to choose them on validation identities")
-    if saga.epochs_4 and params.finetune.one_stage:
-        yield (f"saga.epochs_4: got {saga.epochs_4} while finetune.one_stage is true; allowed: 0, since one-stage "
+    if saga.epochs_4 and params.finetune.recipe.one_stage:
+        yield (f"saga.epochs_4: got {saga.epochs_4} while finetune.recipe.one_stage is true; allowed: 0, since "
+               "one-stage "
                "training leaves no texts to go on with")
     if saga.epochs_4 and not params.prompts.train:
         yield f"prompts.train: got false; allowed: true, since saga.epochs_4 is {saga.epochs_4}"
@@ -188,8 +193,9 @@ def _gate(params: Params) -> Iterator[str]:
         yield (f"occlude.masks: got {params.occlude.masks!r} with gate.train true; allowed: none, since the gate "
                "learns from the masks of the prepared data alone; choose method=saga, or give the dataset masks of its "
                "own")
-    if gate.train and gate.source in ("shared", "saga") and params.finetune.sie != "none":
-        yield (f"finetune.sie: got {params.finetune.sie!r} with gate.source {gate.source!r}; allowed: none, since it "
+    if gate.train and gate.source in ("shared", "saga") and params.finetune.recipe.sie != "none":
+        yield (f"finetune.recipe.sie: got {params.finetune.recipe.sie!r} with gate.source {gate.source!r}; allowed: "
+               "none, since it "
                "reads tokens without side information; choose gate.source=network")
     if gate.train and gate.source == "saga" and (gate.trained or gate.model != "clip_reid" or not params.saga.train):
         yield (f"gate.source: got 'saga' with gate.trained {str(gate.trained).lower()}, gate.model {gate.model!r} and "

@@ -5,6 +5,7 @@ YAML is read by OmegaConf: PyYAML alone takes `1e-4` for a string.
 
 import dataclasses
 import difflib
+import functools
 import math
 import typing
 from collections.abc import Mapping
@@ -56,6 +57,11 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for name, child in value.items():
         leaves.update(flatten(child, f"{prefix}.{name}" if prefix else str(name)))
     return leaves
+
+
+def value_of(params: Params, key: str) -> Any:
+    """The setting or section of a dotted name."""
+    return functools.reduce(getattr, key.split("."), params)
 
 
 def section(kind: type, raw: Any, prefix: str, source: str) -> Any:

@@ -5,31 +5,33 @@ from itertools import pairwise
 
 from reanchor.config.params import Params
 from reanchor.config.sections.mgcc import MgccModel
-from reanchor.config.sections.text import NO_BACK_TRANSLATIONS, TEXT_TERMS, Tbps, TextRecipe
+from reanchor.config.sections.text import NO_BACK_TRANSLATIONS, TEXT_TERMS, TbpsRecipe, TbpsTerms
 
 
 def tbps_rules(params: Params) -> Iterator[str]:
     """What contradicts itself in the settings of TBPS-CLIP and its plain neighbours."""
-    config = params.tbps
+    config = params.tbps.recipe
     if config.warmup_epochs > config.epochs:
-        yield f"tbps.warmup_epochs: got {config.warmup_epochs}; allowed: at most tbps.epochs, which is {config.epochs}"
+        yield (f"tbps.recipe.warmup_epochs: got {config.warmup_epochs}; allowed: at most tbps.recipe.epochs, which is "
+               f"{config.epochs}")
     if not config.lr:
-        yield "tbps.lr: got 0; allowed: above 0"
+        yield "tbps.recipe.lr: got 0; allowed: above 0"
     if config.min_lr > config.lr:
-        yield f"tbps.min_lr: got {config.min_lr:g}; allowed: at most tbps.lr, which is {config.lr:g}"
+        yield f"tbps.recipe.min_lr: got {config.min_lr:g}; allowed: at most tbps.recipe.lr, which is {config.lr:g}"
     if config.context in (1, 2):
-        yield f"tbps.context: got {config.context}; allowed: 0 (the backbone's), or at least 3"
+        yield f"tbps.recipe.context: got {config.context}; allowed: 0 (the backbone's), or at least 3"
     resnet = params.backbone.source in ("open_clip", "file") and params.backbone.model.startswith("RN")
     if resnet and config.chunk:
-        yield (f"tbps.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, since "
+        yield (f"tbps.recipe.chunk: got {config.chunk} with backbone.model {params.backbone.model!r}; allowed: 0, "
+               "since "
                "chunks would change a ResNet's batch norm")
     for name in ("clip_tuned", "sdm", "tbps_clip"):
-        recipe = getattr(config, name)
+        recipe = getattr(params.tbps, name)
         if recipe.train:
             yield from (f"tbps.{name}.{complaint}" for complaint in _recipe(recipe, config, resnet))
 
 
-def _recipe(recipe: TextRecipe, config: Tbps, resnet: bool) -> Iterator[str]:
+def _recipe(recipe: TbpsTerms, config: TbpsRecipe, resnet: bool) -> Iterator[str]:
     if not sum(getattr(recipe, term) for term in TEXT_TERMS):
         yield f"train: got true, but every loss weight is 0; allowed: at least one of {', '.join(TEXT_TERMS)} above 0"
     if recipe.multi_view and not recipe.nitc:
@@ -39,10 +41,12 @@ def _recipe(recipe: TextRecipe, config: Tbps, resnet: bool) -> Iterator[str]:
     if recipe.soft_label and not recipe.nitc:
         yield f"soft_label: got {recipe.soft_label} with nitc 0; allowed: 0, since only N-ITC reads soft labels"
     if recipe.mixgen and int(recipe.mixgen * config.batch) < 1:
-        yield (f"mixgen: got {recipe.mixgen}, less than one pair of tbps.batch, which is {config.batch}; allowed: 0, "
+        yield (f"mixgen: got {recipe.mixgen}, less than one pair of tbps.recipe.batch, which is {config.batch}; "
+               "allowed: 0, "
                f"or at least {1 / config.batch:.3g}")
     if recipe.back_translation and config.captions_bt == NO_BACK_TRANSLATIONS:
-        yield (f"back_translation: got {recipe.back_translation}, but tbps.captions_bt is {config.captions_bt!r}, "
+        yield (f"back_translation: got {recipe.back_translation}, but tbps.recipe.captions_bt is "
+               f"{config.captions_bt!r}, "
                "which holds none; allowed: 0, or a file of back translations")
     if resnet and recipe.mlm:
         yield f"mlm: got {recipe.mlm}; allowed: 0, since a ResNet has no image tokens to read masked words with"

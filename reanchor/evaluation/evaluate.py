@@ -9,36 +9,32 @@ import numpy as np
 from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import lost_queries
-from reanchor.evaluation.histogram import ColourHistogram
+from reanchor.evaluation.flip import FlipBeside
 from reanchor.evaluation.intervals import Tables, tabulate
 from reanchor.evaluation.measure import Measured, measure_method
 from reanchor.evaluation.outputs import write_outputs
 from reanchor.formats.embedder import Embedder
+from reanchor.methods.embedders import load_embedder
+from reanchor.methods.method import IMAGE, Method, code
+from reanchor.methods.registry import judged
 
 EmbedderFactory = Callable[[], Embedder]
 
-# Each configured method and the folder of its model under models/. An embedder with variants gives a row
-# for each of them: saga, saga_refined.
-MODELS = {"zero_shot": "backbone", "baseline": "finetune/baseline", "clip_reid": "finetune/clip_reid", "saga": "saga",
-          "gated": "gate", "imported": "imported"}
-
-
-def method_factories(config: Evaluate, models: Path, device: str) -> dict[str, EmbedderFactory]:
+def method_factories(config: Evaluate, workspace: Path, device: str) -> dict[str, EmbedderFactory]:
     """Method -> function that loads its embedder, in the order of `config.methods`, with the further rows asked for.
 
     Models are loaded one at a time, when their turn comes.
     """
-    return {method: _loader(None if method == "histogram" else models / MODELS[method], device, config)
-            for method in config.methods}
+    return {name: _loader(judged(IMAGE)[name], workspace, device, config) for name in config.methods}
 
 
-def _loader(folder: Path | None, device: str, config: Evaluate) -> EmbedderFactory:
+def _loader(method: Method, workspace: Path, device: str, config: Evaluate) -> EmbedderFactory:
     def load() -> Embedder:
-        from reanchor.evaluation.flip import FlipBeside
-        from reanchor.methods.load import load_embedder
-
-        embedder = ColourHistogram() if folder is None else load_embedder(
-            folder, device, features=config.features, saga_features=config.saga_features)
+        features = getattr(config, method.features) if method.features else ()
+        if method.model:
+            embedder = load_embedder(workspace / method.model, device, features=features)
+        else:
+            embedder = code(method.embed)()
         return FlipBeside(embedder) if config.flip else embedder
 
     return load

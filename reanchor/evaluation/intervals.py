@@ -9,9 +9,9 @@ from reanchor.evaluation.bootstrap import IdentityBootstrap, area, slope
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.draws import query_pids
 from reanchor.evaluation.measure import Measured
+from reanchor.methods.registry import global_pooling
 
 DIFFERENCE_METRICS = ("mAP", "R1", "mINP")
-GLOBAL_POOLING = "clip_reid"  # its feature is [CLS]
 Draws = dict[tuple[str, str, str], np.ndarray]  # (method, condition, metric) -> resampled means [B]
 
 
@@ -93,18 +93,19 @@ def _differences(methods: list[str], draws: Draws, values: dict, bootstrap: Iden
 def _slopes(methods: list[str], study: Study, draws: Draws, values: dict,
             bootstrap: IdentityBootstrap) -> list[dict]:
     """How each method's lead over global pooling changes, in points per 0.1 of occluded share."""
-    if GLOBAL_POOLING not in methods:
+    reference = global_pooling()
+    if reference not in methods:
         return []
     rows = []
     for kind, series in ratio_series(study).items():
         ratios, names = np.array(list(series)), list(series.values())
-        for method, metric in ((m, k) for m in methods if m != GLOBAL_POOLING for k in DIFFERENCE_METRICS):
-            lead = np.array([values[method, n, metric] - values[GLOBAL_POOLING, n, metric] for n in names])
+        for method, metric in ((m, k) for m in methods if m != reference for k in DIFFERENCE_METRICS):
+            lead = np.array([values[method, n, metric] - values[reference, n, metric] for n in names])
             lead_BR = np.stack(
-                [draws[method, n, metric] - draws[GLOBAL_POOLING, n, metric] for n in names], 1
+                [draws[method, n, metric] - draws[reference, n, metric] for n in names], 1
             )
             low, high = bootstrap.interval(slope(ratios, lead_BR))
-            rows.append({"method": method, "reference": GLOBAL_POOLING, "kind": kind, "metric": metric,
+            rows.append({"method": method, "reference": reference, "kind": kind, "metric": metric,
                          "slope_per_0.1": float(slope(ratios, lead)), "low": low, "high": high,
                          "ratios": ratios.tolist(), "lead": lead.tolist(),
                          "lead_low": [bootstrap.interval(d)[0] for d in lead_BR.T],

@@ -8,6 +8,7 @@ from reanchor.config.load import flatten
 from reanchor.config.params import Params
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.files import atomic_path, write_json
+from reanchor.methods.registry import rows
 from reanchor.report import laboratory, names, words
 from reanchor.report.charts import Series, line_chart
 from reanchor.report.curves import training_charts
@@ -51,7 +52,7 @@ def render_page(summary: dict, params: Params, root: Path, study: Study, search:
     )
     environment.filters |= {"method": names.method, "condition": names.condition, "gallery": names.gallery,
                             "signed": words.signed}
-    known = [*names.METHODS, *summary["methods"]]
+    known = [*rows(), *summary["methods"]]
     colours = {name: known.index(name) for name in summary["methods"]}  # a method keeps its colour
     evaluate = root / "reports/evaluate"
     return environment.get_template("index.html").render(

@@ -1,4 +1,4 @@
-"""Training curves from reports/<stage>/<model>/curves.csv."""
+"""Training curves from reports/<stage>/curves.csv."""
 
 import csv
 import math
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from reanchor.methods.registry import trained
 from reanchor.report.charts import COLOURS, Series, line_chart
 
-STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
 NOT_CURVES = ("step", "epoch", "lr", "seconds", "images_per_second", "peak_memory_mb", "phase")
 LONGEST = 400  # points of a line; longer ones are averaged in groups
 
@@ -16,12 +16,10 @@ LONGEST = 400  # points of a line; longer ones are averaged in groups
 def training_charts(reports: Path) -> list[dict]:
     """Per trained model {"name", "charts": [{"title", "svg", "legend"}]}: losses, and validation accuracy."""
     models = []
-    for stage in STAGES:
-        for path in sorted((reports / stage).glob("*/curves.csv")):
-            charts = _charts(read_columns(path))
-            if charts:
-                model = path.parent.name
-                models.append({"name": stage if model == stage else f"{stage}, {model}", "charts": charts})
+    for stage in ("backbone", *trained()):
+        file = reports / stage / "curves.csv"
+        if file.is_file() and (charts := _charts(read_columns(file))):
+            models.append({"name": stage, "charts": charts})
     return models
 
 

@@ -9,18 +9,18 @@ from reanchor.config.sections.judging import Report
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.report import names
 from reanchor.report.pictures import heat_picture, jpeg, mask_picture, weight_density
-from reanchor.report.words import MAIN
+from reanchor.report.words import made_for_occlusion
 
 
 def gallery_blocks(rankings: list[dict], study: Study, config: Report) -> list[dict]:
     """One block per shown query: its picture and each method's first ranks.
 
-    Queries alternate between conditions and, for the main method (the first of `words.MAIN` that was judged, or else
-    the last one judged), between a right and a wrong first rank; within that they are the first of the sample drawn by
-    `evaluate`, not hand-picked.
+    Queries alternate between conditions and, for the main method (the first judged that was made for occlusion, or
+    else the last one judged), between a right and a wrong first rank; within that they are the first of the sample
+    drawn by `evaluate`, not hand-picked.
     """
     methods = list(dict.fromkeys(row["method"] for row in rankings))
-    main = next((method for method in MAIN if method in methods), methods[-1] if methods else "")
+    main = next(filter(made_for_occlusion, methods), methods[-1] if methods else "")
     by_key = {(row["method"], row["condition"], row["query_row"]): row for row in rankings}
     blocks = []
     for condition, query_row in _choose(

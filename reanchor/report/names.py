@@ -1,12 +1,7 @@
 """How methods and conditions are called in tables, charts and sentences."""
 
-METHODS = {
-    "histogram": "Colour histogram", "zero_shot": "Zero-shot CLIP", "baseline": "Baseline (no text)",
-    "clip_reid": "CLIP-ReID ([CLS])", "saga": "SAGA", "saga_refined": "SAGA, tokens only",
-    "imported": "Imported model",
-    "gated": "Gated [CLS]",
-    "clip_tuned": "Fine-tuned CLIP", "sdm": "SDM (IRRA)", "tbps_clip": "TBPS-CLIP", "mgcc": "MGCC",
-}
+from reanchor.methods.registry import of_row
+
 KINDS = {"whole": "Whole body", "whole-no-distractors": "Whole body, no distractors",
          "whole-reranked": "Whole body, re-ranked", "whole-nfc": "Whole body, NFC",
          "ogor": "Objects (OGor)", "masking": "Masking", "people": "Pasted people", "mixed": "Mixed"}
@@ -15,11 +10,12 @@ SIDES = {"gallery": "gallery", "both": "queries and gallery"}  # that are occlud
 GALLERY = "gallery-"  # what names of occluded galleries begin with
 
 
-def method(key: str) -> str:
-    if key in METHODS:
-        return METHODS[key]
-    model = next((name for name in METHODS if key.startswith(f"{name}_")), "")
-    return f"{METHODS[model]}, {key.removeprefix(f'{model}_')}" if model else key  # a variant: another feature
+def method(row: str) -> str:
+    """The title of a row of the tables: a method's own, with the name of the variant where it has several."""
+    found, variant = of_row(row)
+    if found is None:
+        return row
+    return found.variants.get(variant, f"{found.title}, {variant}") if variant else found.title
 
 
 def kind(key: str) -> str:

@@ -8,10 +8,9 @@ from reanchor.config.sections.judging import Report
 from reanchor.report import names
 from reanchor.report.files import read_json
 from reanchor.report.pictures import jpeg, selection_picture
-from reanchor.report.words import cell, signed
+from reanchor.report.words import cell, made_for_occlusion, signed
 from reanchor.search.study import GalleryCondition, SearchStudy
 
-MAIN = "mgcc"  # whose first ranks choose the sentences shown; without it the last method's
 METRICS = ("R1", "R5", "R10", "Rsum", "mAP", "mINP")
 DETAILED = 2  # galleries with tables of their own: the whole one, and the first of the occluded ones
 COMPARED = ("R1", "mAP", "mINP")  # metrics of the table of differences
@@ -107,7 +106,7 @@ def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) ->
     conditions = list(dict.fromkeys(row["condition"] for row in rankings))[:DETAILED]
     if not methods:
         return []
-    main = MAIN if MAIN in methods else methods[-1]
+    main = next(filter(made_for_occlusion, methods), methods[-1])
     by_key = {(row["method"], row["condition"], row["sentence"]): row for row in rankings}
     known = {condition.name: condition for condition in study.conditions}
     chosen = choose([by_key[key] for key in by_key if key[:2] == (main, conditions[-1])], config.sentence_queries)

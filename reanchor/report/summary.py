@@ -6,11 +6,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from reanchor.config.params import Params
+from reanchor.methods.registry import trained
 from reanchor.report.files import read_json
 from reanchor.report.search import search_summary
 from reanchor.report.words import study_sentences
-
-TRAINING_STAGES = ("backbone", "prompts", "finetune", "saga", "gate", "tbps", "mgcc")
 
 
 def evaluation_summary(folder: Path) -> dict:
@@ -53,9 +52,6 @@ def summarise(params: Params, root: Path) -> dict:
 
 
 def _training(reports: Path) -> dict[str, dict]:
-    """metrics.json of each training stage, by its path under reports/."""
-    found = {}
-    for stage in TRAINING_STAGES:
-        for path in sorted((reports / stage).rglob("metrics.json")):
-            found[path.parent.relative_to(reports).as_posix()] = read_json(path)
-    return found
+    """metrics.json of each training stage, by its name."""
+    files = {stage: reports / stage / "metrics.json" for stage in ("backbone", *trained())}
+    return {stage: read_json(file) for stage, file in files.items() if file.is_file()}

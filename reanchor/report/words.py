@@ -1,8 +1,14 @@
 """Sentences computed from the numbers, whichever way they point."""
 
+from reanchor.methods.registry import methods, of_row
 from reanchor.report import names
 
-MAIN = ("saga", "gated")  # methods made for occlusion, whose leads are told; the first judged chooses the galleries
+
+def made_for_occlusion(row: str) -> bool:
+    """Whether a row of the tables is of a method whose leads are told."""
+    method, _ = of_row(row)
+    return method is not None and method.occlusion
+
 
 
 def signed(value: float, digits: int = 1) -> str:
@@ -57,7 +63,7 @@ def _best(results: dict, condition: str, where: str) -> str:
 
 def main_slopes(evaluation: dict, metric: str = "mAP") -> list[dict]:
     """Slopes of the rows of the methods made for occlusion, in the order of the table."""
-    return [s for s in evaluation["slopes"] if s["metric"] == metric and s["method"].startswith(MAIN)]
+    return [s for s in evaluation["slopes"] if s["metric"] == metric and made_for_occlusion(s["method"])]
 
 
 def verdicts(evaluation: dict) -> list[str]:
@@ -67,7 +73,7 @@ def verdicts(evaluation: dict) -> list[str]:
         f"{names.kind(s['kind']).lower()}: {signed(s['lead'][0])} mAP on whole bodies, "
         f"{signed(s['lead'][-1])} at {100 * s['ratios'][-1]:.0f} %; {verdict(s)}."
         for s in main_slopes(evaluation)
-        if s["method"] in MAIN
+        if s["method"] in methods()
     ]
 
 

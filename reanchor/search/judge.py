@@ -7,6 +7,9 @@ from pathlib import Path
 from reanchor.config.sections.judging import Search
 from reanchor.errors import ReanchorError
 from reanchor.formats.searcher import Searcher
+from reanchor.methods.method import SENTENCE
+from reanchor.methods.registry import judged
+from reanchor.methods.searchers import load_searcher
 from reanchor.search.measure import Searched, search_method
 from reanchor.search.outputs import write_outputs
 from reanchor.search.study import SearchStudy
@@ -14,32 +17,24 @@ from reanchor.search.tables import Tables, tabulate
 
 SearcherFactory = Callable[[], Searcher]
 
-# Each method and the folder of its model under models/.
-SEARCHERS = {"zero_shot": "backbone", "clip_tuned": "tbps/clip_tuned", "sdm": "tbps/sdm",
-             "tbps_clip": "tbps/tbps_clip", "mgcc": "mgcc"}
-
-UNTRAINED = ("zero_shot",)  # the backbone as it comes
-
-
-def searcher_factories(methods: list[str], models: Path, device: str) -> dict[str, SearcherFactory]:
-    """Method -> function that loads it, in the order of `methods`; models are loaded when their turn comes.
+def searcher_factories(names: list[str], workspace: Path, device: str) -> dict[str, SearcherFactory]:
+    """Method -> function that loads it, in the order of `names`; models are loaded when their turn comes.
 
     Raises:
         ReanchorError: a method was not trained.
     """
-    for method in methods:
-        note = models / SEARCHERS[method] / "skipped.json"
+    folders = {name: workspace / judged(SENTENCE)[name].model for name in names}
+    for name, folder in folders.items():
+        note = folder / "skipped.json"
         if note.is_file():
-            raise ReanchorError(f"search.methods: got {method!r}, which was not trained "
+            raise ReanchorError(f"search.methods: got {name!r}, which was not trained "
                                 f"({json.loads(note.read_text())['reason']}); train it, or take it out of "
                                 "search.methods")
-    return {method: _loader(models / SEARCHERS[method], device) for method in methods}
+    return {name: _loader(folder, device) for name, folder in folders.items()}
 
 
 def _loader(folder: Path, device: str) -> SearcherFactory:
     def load() -> Searcher:
-        from reanchor.methods.load_searcher import load_searcher
-
         return load_searcher(folder, device)
 
     return load

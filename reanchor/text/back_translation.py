@@ -32,7 +32,7 @@ def read_back_translations(path: Path, prepared: Path, pairs: SentencePairs, cle
         found.append(clean_sentence(text) if clean else text)
     without = found.count("")
     if without == len(found):
-        raise ReanchorError(f"tbps.captions_bt: {path} has a back translation for none of {len(found)} training "
+        raise ReanchorError(f"tbps.recipe.captions_bt: {path} has a back translation for none of {len(found)} training "
                             "sentences; allowed: a list of records with file_path and captions_bt, or "
                             "back_translation 0")
     if without:
@@ -43,7 +43,8 @@ def read_back_translations(path: Path, prepared: Path, pairs: SentencePairs, cle
 
 def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
-        raise ReanchorError(f"tbps.captions_bt: no file at {path}; give a JSON list of records with file_path and "
+        raise ReanchorError(f"tbps.recipe.captions_bt: no file at {path}; give a JSON list of records with file_path "
+                            "and "
                             "captions_bt, or set back_translation to 0")
     records = read_json_list(path, "a list of records with file_path and captions_bt")
     known: dict[str, list[str]] = {}
@@ -51,7 +52,8 @@ def _read(path: Path) -> dict[str, list[str]]:
         name = record.get("file_path", record.get("img_path")) if isinstance(record, dict) else None
         texts = record.get("captions_bt") if isinstance(record, dict) else None
         if not isinstance(name, str) or not isinstance(texts, list) or not all(isinstance(t, str) for t in texts):
-            raise ReanchorError(f"tbps.captions_bt: {path}: record {position} is {str(record)[:80]!r}; each needs "
+            raise ReanchorError(f"tbps.recipe.captions_bt: {path}: record {position} is {str(record)[:80]!r}; each "
+                                "needs "
                                 '"file_path" (text) and "captions_bt" (a list of texts)')
         known.setdefault(str(PurePosixPath(name)), []).extend(texts)  # an image may be listed twice
     return known

@@ -14,10 +14,17 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.tokenizer import Tokenizer, tokenize
-from reanchor.errors import ReanchorError
+from reanchor.errors import ReanchorError, Skipped
 from reanchor.formats.manifest import Manifest
+from reanchor.formats.sentences import untrainable
 from reanchor.text.words import clean_sentence
 from reanchor.training.images import TrainingImages
+
+
+def require_captions(prepared: Path) -> None:
+    """Raise Skipped where the dataset's captions are too few to train a text-based method and to choose it."""
+    if reason := untrainable(Manifest.read(prepared / "manifest.parquet")):
+        raise Skipped(reason)
 
 
 @dataclass

@@ -73,10 +73,10 @@ def resize_context(text: TextEncoder, context: int) -> None:
 
 
 def save_dual(model: DualEncoder, spec: ClipSpec, name: str, folder: Path, **more: object) -> None:
-    """Write the towers: weights.safetensors and model.json (kind "text"), which also takes `more`."""
+    """Write the towers: weights.safetensors and model.json (kind "dual"), which also takes `more`."""
     save_weights(model, folder)
     settings = {"context": model.text.context_length, "clean": model.clean}
-    write_spec(spec, folder, kind="text", name=name, settings=settings, **more)
+    write_spec(spec, folder, kind="dual", name=name, settings=settings, **more)
 
 
 def read_dual(folder: Path) -> tuple[DualEncoder, ClipSpec, str]:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.resnet import CnnEncoder
 from reanchor.clip.vision import ImageEncoder
-from reanchor.config.sections.training import Finetune
+from reanchor.config.sections.training import FinetuneRecipe
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
@@ -85,7 +85,7 @@ class TrainingImages:
         return images
 
 
-def augment(images: np.ndarray, config: Finetune, spec: ClipSpec, generator: Generator) -> Tensor:
+def augment(images: np.ndarray, config: FinetuneRecipe, spec: ClipSpec, generator: Generator) -> Tensor:
     """Flip, pad and crop, normalise, random erasing (CLIP-ReID's training transform), [B, 3, H, W]."""
     x = random_flip(torch.from_numpy(images), config.flip, generator)
     x = random_crop(x, config.pad, generator)

@@ -31,7 +31,7 @@ def export_model(folder: Path, form: str, out: Path, clip_folder: Path | None = 
         ReanchorError: no fine-tuned model there, no or another CLIP's text tower, or a file name that does not fit.
     """
     _check_names(form, out, clip_folder)
-    _, (model, spec, _) = verified(folder, ("reid",), read_reid)
+    _, (model, spec, _) = verified(folder, ("clip_reid",), read_reid)
     if form == "clip-reid":
         state, notes = authors_state(model, folder), authors_notes(model, spec)
     else:

@@ -13,10 +13,11 @@ from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
 from reanchor.formats.model_folder import read_model_json, read_weights
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
+from reanchor.methods.method import IMAGE
+from reanchor.methods.registry import judged
 from reanchor.weights.outcome import Outcome
 
-KINDS = ("clip", "reid", "saga", "gate")  # of model.json
 T = TypeVar("T")
 
 
@@ -44,13 +45,17 @@ def copy_folder(source: Path, config: Imported, out: Path) -> list[Outcome]:
     return [outcome]
 
 
-def verified(folder: Path, kinds: tuple[str, ...] = KINDS, read: Callable[[Path], T] = load_embedder
+def verified(folder: Path, kinds: tuple[str, ...] = (), read: Callable[[Path], T] = load_embedder
              ) -> tuple[dict, T]:
     """model.json of a folder of one of these kinds, and what `read` makes of it.
+
+    Args:
+        kinds: none given: all that image queries are judged by.
 
     Raises:
         ReanchorError: no model, another kind, or weights that are absent, damaged or do not fit.
     """
+    kinds = kinds or tuple({method.kind: None for method in judged(IMAGE).values() if method.kind})
     remedy = f"allowed: a folder with model.json and weights.safetensors of kind {', '.join(kinds)}, as stages write it"
     try:
         values = read_model_json(folder)

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 from reanchor.config.params import Params
+from reanchor.methods.lineage import parents
+from reanchor.methods.method import IMAGE, SENTENCE
+from reanchor.methods.registry import judged, methods
 from stages.tracking.origin import data_sha256, origin, weights_sha256
 from stages.tracking.pending import Pending
 from stages.tracking.records import Record, add_figures, experiment_id, find, metrics_of
 from stages.tracking.run import keep
 from stages.tracking.store import Unreachable, store_of
-from stages.tracking.tables import METHODS, MODELS, SEARCHERS, parents_of
 
 LEFT_OUT = "links to its runs are left out"
 
@@ -40,7 +42,8 @@ def log_evaluation(weights_sha256: str, metrics: dict[str, float], root: Path | 
     A fresh tracking store knows no such run (DVC restored the weights): a run called `name` is made then.
     """
     root = root or Path.cwd()
-    tags = {"reanchor.model": name, **origin(root, name, parents_of(name, params or Params()))}
+    tags = {"reanchor.model": name, **origin(root, name, parents(methods()[name], params or Params())
+                                             if name in methods() else ())}
     record: Record = {"kind": "figures", "sha256": weights_sha256, "name": name, "tags": tags,
                       "points": metrics_of(metrics)[0]["points"]}
     store = store_of(root)
@@ -59,12 +62,12 @@ def log_methods(root: Path, metrics: dict[str, float], stage: str = "evaluate", 
     if stage == "search":
         metrics = {"/text/".join(key.split("/", 1)): value for key, value in metrics.items() if "/" in key}
     pending = Pending(root, stage)
-    for method, folder in (SEARCHERS if stage == "search" else METHODS).items():
-        prefix = f"{method}/"
+    for name, method in judged(SENTENCE if stage == "search" else IMAGE).items():
+        prefix, folder = f"{name}/", method.model
         own = {key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)}
         if folder:  # "saga_refined/...": a variant of the same weights keeps its full name
-            own |= {key: value for key, value in metrics.items() if key.startswith(f"{method}_")}
+            own |= {key: value for key, value in metrics.items() if key.startswith(f"{name}_")}
         if own:
-            made = weights_sha256(root / folder) if folder else f"{method} of {data_sha256(root)}"
-            log_evaluation(made, own, root, MODELS.get(method, method), params, pending)
+            made = weights_sha256(root / folder) if folder else f"{name} of {data_sha256(root)}"
+            log_evaluation(made, own, root, name, params, pending)
     pending.close()

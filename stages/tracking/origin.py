@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from reanchor.config.load import flatten
+from reanchor.config.load import flatten, value_of
 from reanchor.config.params import Params
-from stages.tracking.tables import SECTIONS
+from reanchor.methods.registry import of_stage
 
 PARENT_VARIABLE = "REANCHOR_PARENT_RUN"  # MLFLOW_RUN_ID would resume that run instead
 PARENT_TAG = "mlflow.parentRunId"
@@ -52,10 +52,11 @@ def origin(root: Path, model: str, parents: tuple[str, ...]) -> dict[str, str]:
 
 
 def settings_of(stage: str, params: Params) -> dict[str, str]:
-    """A run's params: the stage's sections of params.yaml, dataset and image size."""
+    """A run's params: the sections of params.yaml that shape its model, dataset and image size."""
     leaves: dict[str, Any] = {}
-    for section in SECTIONS.get(stage, ()):
-        leaves.update(flatten(getattr(params, section), section))
+    method = of_stage(stage)
+    for section in method.settings if method else ():
+        leaves.update(flatten(value_of(params, section), section))
     leaves.update({"dataset": params.prepare.root, "size": f"{params.prepare.height}x{params.prepare.width}"})
     return {key: str(value) for key, value in leaves.items()}
 

@@ -8,9 +8,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from reanchor.methods.registry import of_stage
 from stages.tracking.address import EXPERIMENT, artifacts, is_own
 from stages.tracking.origin import PARENT_TAG, weights_sha256
-from stages.tracking.tables import NO_FEATURE
 
 WEIGHTS_TAG = "reanchor.weights_sha256"
 KEY_TAG = "reanchor.key"
@@ -163,7 +163,8 @@ def _log_model(client: Any, root: Path, run_id: str, record: Record) -> str | No
     folder = root / record["folder"]
     if not any(folder.rglob("*.safetensors")) or weights_sha256(folder) != record["sha256"]:
         return f"its model is left out, since {record['folder']} holds other weights now"
-    if record["model"] in NO_FEATURE:
+    method = of_stage(record["model"])
+    if method is not None and method.search and not method.embed:  # a similarity of two sets of tokens
         client.log_artifacts(run_id, str(folder), record["model"])
     elif not _has_model(client, run_id, record["model"], again):
         log_pyfunc(run_id, folder, record["model"])

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from reanchor.config.params import Params
+from reanchor.methods.lineage import parents
+from reanchor.methods.registry import of_stage
 from stages.curves import settings_key
 from stages.tracking.origin import origin, settings_of, weights_sha256
 from stages.tracking.pending import Pending
 from stages.tracking.records import Record, apply, begin, head_of, metrics_of, now
 from stages.tracking.resend import send_earlier
 from stages.tracking.store import LATER, WAIT_SECONDS, Store, Unreachable, plain, store_of
-from stages.tracking.tables import parents_of
 
 FLUSH_SECONDS = 2.0
 FLUSH_SHARE = 20  # a slow server may take a twentieth of the training's time
@@ -33,14 +34,15 @@ class ModelRun:
         return self._head["run_id"]
 
     @classmethod
-    def open(cls, root: Path, stage: str, model: str, params: Params) -> "ModelRun":
+    def open(cls, root: Path, stage: str, params: Params) -> "ModelRun":
         """Continue the run that an interrupted training with these settings left open, or start one."""
-        key = f"{stage}/{model}/{settings_key(params)}"
+        key = f"{stage}/{settings_key(params)}"
         store = store_of(root)
         send_earlier(store, key)
-        tags = {"reanchor.stage": stage, "reanchor.model": model, **origin(root, model, parents_of(model, params))}
-        name = model if model == stage else f"{stage}@{model}"
-        pending = Pending(root, f"{stage}-{model}", head_of(name, tags, settings_of(stage, params), key))
+        method = of_stage(stage)
+        tags = {"reanchor.stage": stage, "reanchor.model": stage,
+                **origin(root, stage, parents(method, params) if method else ())}
+        pending = Pending(root, stage, head_of(stage, tags, settings_of(stage, params), key))
         pending.resume()
         run = cls(store, pending)
         run._begin()

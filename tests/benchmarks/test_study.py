@@ -146,7 +146,7 @@ def test_a_model_is_reused_by_its_own_settings_and_images_alone(place, capsys):
                                             r" now 1; allowed: the same; give another --out, or remove that folder$"):
         train(other(place, overrides=("saga.views=1",)), "saga", 0)
     with pytest.raises(ReanchorError, match=r"clip_reid was trained with settings\.finetune\.epochs"):
-        train(other(place, overrides=("finetune.epochs=1",)), "saga", 0)  # the encoder below it
+        train(other(place, overrides=("finetune.recipe.epochs=1",)), "saga", 0)  # the encoder below it
     (folder.parent / "finetune/clip_reid/weights.safetensors").write_bytes(b"two")
     with pytest.raises(ReanchorError, match=r"saga was trained with inputs\.clip_reid/weights\.safetensors"):
         train(place, "saga", 0)

@@ -13,7 +13,7 @@ from torch import Generator
 from reanchor.clip.load import architecture_of, local_file
 from reanchor.config.sections.judging import Evaluate
 from reanchor.config.sections.models import Backbone, Imported
-from reanchor.config.sections.training import Finetune, LossWeights, Prompts
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.measure import measure_method
 from reanchor.formats.labels import Labels
@@ -22,7 +22,7 @@ from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, text_features
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.training.images import TrainingImages, plain_features
 from reanchor.weights.exporting import export_model
 from reanchor.weights.importing import import_model
@@ -86,7 +86,7 @@ def stage2(clip, data: TrainingImages, texts: torch.Tensor) -> ReidModel:
     model = ReidModel(clip.image_encoder(), identities=2).train()
     model.initialise(Generator().manual_seed(0))
     before = model.encoder.visual.conv1.weight.detach().clone()
-    config = Finetune(identities=2, images=2, epochs=1, optimizer="adam", lr=5e-6)
+    config = FinetuneRecipe(identities=2, images=2, epochs=1, optimizer="adam", lr=5e-6)
     step(finetune_job("full", config, LossWeights(), model, data, FixedTexts(texts), clip.spec, dict))
     assert not torch.equal(model.encoder.visual.conv1.weight, before)
     return model

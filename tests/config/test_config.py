@@ -28,22 +28,22 @@ def message(settings: dict) -> str:
         ({"finetune": {"epoch": 3}}, "finetune.epoch", "3", "did you mean 'epochs'?"),
         ({"finetunes": {}}, "finetunes", "{}", "did you mean 'finetune'?"),
         ({"backbone": {"pretrain": {"step": 1}}}, "backbone.pretrain.step", "1", "'steps'"),
-        ({"finetune": {"epochs": "many"}}, "finetune.epochs", "'many'", "a whole number"),
-        ({"finetune": {"epochs": 1.5}}, "finetune.epochs", "1.5", "a whole number"),
-        ({"finetune": {"epochs": None}}, "finetune.epochs", "None", "a whole number"),
-        ({"finetune": {"lr": "fast"}}, "finetune.lr", "'fast'", "a number"),
-        ({"finetune": {"milestones": 30}}, "finetune.milestones", "30", "a list, each a whole number"),
+        ({"finetune": {"epochs": "many"}}, "finetune.recipe.epochs", "'many'", "a whole number"),
+        ({"finetune": {"epochs": 1.5}}, "finetune.recipe.epochs", "1.5", "a whole number"),
+        ({"finetune": {"epochs": None}}, "finetune.recipe.epochs", "None", "a whole number"),
+        ({"finetune": {"lr": "fast"}}, "finetune.recipe.lr", "'fast'", "a number"),
+        ({"finetune": {"milestones": 30}}, "finetune.recipe.milestones", "30", "a list, each a whole number"),
         ({"render": {"enabled": 7.5}}, "render.enabled", "7.5", "true or false"),
         ({"finetune": 3}, "finetune", "3", "a mapping of"),
         ([], "the whole file", "[]", "a mapping of"),
-        ({"finetune": {"images": 1}}, "finetune.images", "1", "at least 2"),
+        ({"finetune": {"images": 1}}, "finetune.recipe.images", "1", "at least 2"),
         (
             {"prepare": {"validation_share": 0.95}},
             "prepare.validation_share",
             "0.95",
             "at least 0.0 and at most 0.9",
         ),
-        ({"finetune": {"lr": float("nan")}}, "finetune.lr", "nan", "a finite number"),
+        ({"finetune": {"lr": float("nan")}}, "finetune.recipe.lr", "nan", "a finite number"),
         (
             {"saga": {"anchors": "texts"}},
             "saga.anchors",
@@ -52,13 +52,15 @@ def message(settings: dict) -> str:
         ),
         ({"evaluate": {"methods": ["sagga"]}}, "evaluate.methods", "'sagga'", "did you mean 'saga'?"),
         ({"occlude": {"masking_ratios": [0.1, 1.5]}}, "occlude.masking_ratios", "1.5", "at most 0.9"),
-        ({"tbps": {"lr": 0.0}}, "tbps.lr", "0", "above 0"),
-        ({"tbps": {"lr": 1e-5, "min_lr": 1e-4}}, "tbps.min_lr", "0.0001", "at most tbps.lr, which is 1e-05"),
-        ({"tbps": {"context": 2}}, "tbps.context", "2", "at least 3"),
+        ({"tbps": {"lr": 0.0}}, "tbps.recipe.lr", "0", "above 0"),
+        ({"tbps": {"lr": 1e-5, "min_lr": 1e-4}}, "tbps.recipe.min_lr", "0.0001", "at most tbps.recipe.lr, which is "
+                                                                                 "1e-05"),
+        ({"tbps": {"context": 2}}, "tbps.recipe.context", "2", "at least 3"),
         ({"mgcc": {"model": {"context": 1}}}, "mgcc.model.context", "1", "at least 3"),
         ({"mgcc": {"epochs": 1, "warmup_epochs": 2}}, "mgcc.warmup_epochs", "2", "at most mgcc.epochs, which is 1"),
         ({"gate": {"train": True}, "occlude": {"masks": "m"}}, "occlude.masks", "'m'", "choose method=saga"),
-        ({"gate": {"train": True, "source": "shared"}, "finetune": {"sie": "camera"}}, "finetune.sie", "'camera'",
+        ({"gate": {"train": True, "source": "shared"}, "finetune": {"sie": "camera"}}, "finetune.recipe.sie",
+         "'camera'",
          "gate.source=network"),
     ],
 )
@@ -87,15 +89,15 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
             ["saga.token_blocks", "13", "1 to 12"],
         ),
         ({"backbone": {"source": "file", "path": " "}}, ["backbone.path", "file"]),
-        ({"finetune": {"milestones": [50, 30]}}, ["finetune.milestones", "[50, 30]", "ascending"]),
-        ({"finetune": {"epochs": 2, "warmup_epochs": 3}}, ["finetune.warmup_epochs", "3", "2"]),
+        ({"finetune": {"milestones": [50, 30]}}, ["finetune.recipe.milestones", "[50, 30]", "ascending"]),
+        ({"finetune": {"epochs": 2, "warmup_epochs": 3}}, ["finetune.recipe.warmup_epochs", "3", "2"]),
         ({"finetune": {"one_stage": True}}, ["finetune.clip_reid.i2tce", "1.0", "i2t above 0"]),
         ({"finetune": {"baseline": {"i2tce": 0, "t2i": 0.5}}}, ["finetune.baseline.t2i", "0.5", "no text"]),
         ({"backbone": {"source": "open_clip", "model": "RN50"}}, ["saga.train", "RN50", "method=clip_reid"]),
         (
             {"backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False}, "finetune": {"sie": "camera"},
              "evaluate": {"methods": ["baseline"]}},
-            ["finetune.sie", "camera", "RN50", "none"],
+            ["finetune.recipe.sie", "camera", "RN50", "none"],
         ),
         ({"prompts": {"epochs": 0, "warmup_epochs": 0}}, ["prompts.epochs", "0", "random prompts"]),
         ({"saga": {"frozen_slots": 17}}, ["saga.frozen_slots", "17", "16"]),
@@ -115,14 +117,14 @@ def test_small_numbers_are_numbers(tmp_path):
         "finetune:\n  lr: 1e-4\n  epochs: 3\n"
     )  # PyYAML alone: the text "1e-4"
     params = load(tmp_path / "params.yaml")
-    assert params.finetune.lr == 1e-4 and isinstance(params.finetune.lr, float)
-    assert params.finetune.epochs == 3 and params.saga == Params().saga
+    assert params.finetune.recipe.lr == 1e-4 and isinstance(params.finetune.recipe.lr, float)
+    assert params.finetune.recipe.epochs == 3 and params.saga == Params().saga
 
 
 def test_whole_numbers_serve_as_numbers_and_lists_stay_lists():
     params = from_mapping({"finetune": {"margin": 1, "milestones": [5, 9]}})
-    assert params.finetune.margin == 1.0 and isinstance(params.finetune.margin, float)
-    assert params.finetune.milestones == [5, 9] and type(params.finetune.milestones) is list
+    assert params.finetune.recipe.margin == 1.0 and isinstance(params.finetune.recipe.margin, float)
+    assert params.finetune.recipe.milestones == [5, 9] and type(params.finetune.recipe.milestones) is list
 
 
 def test_missing_and_broken_files_say_what_to_do(tmp_path):
@@ -136,7 +138,7 @@ def test_missing_and_broken_files_say_what_to_do(tmp_path):
 
 def test_flatten_gives_dotted_leaves():
     leaves = flatten(Params())
-    assert leaves["finetune.baseline.i2tce"] == 0.0 and leaves["finetune.milestones"] == [30, 50]
+    assert leaves["finetune.baseline.i2tce"] == 0.0 and leaves["finetune.recipe.milestones"] == [30, 50]
     assert flatten(Params().report, "report")["report.gallery_ranks"] == 8
 
 
@@ -182,7 +184,8 @@ def test_groups_reach_the_settings_they_are_for(root):
     params = composed(*overrides)
     assert (params.prepare.root, params.prepare.height, params.prepare.width) == ("/data/m", 256, 128)
     assert not params.render.enabled
-    assert (params.finetune.optimizer, params.finetune.lr, params.finetune.epochs) == ("adam", 5e-6, 60)
+    assert (params.finetune.recipe.optimizer, params.finetune.recipe.lr, params.finetune.recipe.epochs) == ("adam",
+                                                                                                            5e-6, 60)
     assert (params.prompts.lr, params.prompts.epochs, params.prompts.batch) == (3.5e-4, 120, 64)
     assert (params.saga.token_blocks, params.saga.anchors, params.saga.epochs_b) == ([9], "free", 80)
 
@@ -191,8 +194,8 @@ def test_groups_reach_the_settings_they_are_for(root):
     ("override", "parts"),
     [
         ("method=sagaa", ["method=sagaa", "saga_free"]),
-        ("finetune.epoch=3", ["finetune.epoch", "did you mean finetune.epochs?"]),
-        ("finetune.images=1", ["finetune.images", "1", "at least 2"]),
+        ("finetune.epoch=3", ["finetune.epoch", "did you mean finetune.recipe.epochs?"]),
+        ("finetune.recipe.images=1", ["finetune.recipe.images", "1", "at least 2"]),
         ("nothing=3", ["nothing=3", "params.yaml"]),
     ],
 )
@@ -232,7 +235,7 @@ IMPORT = {"evaluate": {"methods": ["imported"]}, "backbone": {"source": "pretrai
         (IMPORT, ["imported.path", "conf/method/imported.yaml", "method=imported"]),
         ({"backbone": {"source": "pretrain"}, "occlude": {"library": "cuts"}}, ["occlude.library", "'cuts'"]),
         ({"backbone": {"source": "pretrain"}, "tbps": {"captions_bt": "bt.json"}},
-         ["tbps.captions_bt", "'bt.json'", "conf/captions_bt.json"]),
+         ["tbps.recipe.captions_bt", "'bt.json'", "conf/captions_bt.json"]),
     ],
 )
 def test_missing_inputs_are_named_with_their_setting(tmp_path, settings, parts):

@@ -20,7 +20,7 @@ from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.clip_reid.prompts import train_prompts
 from reanchor.methods.clip_reid.train import build_model, train_stage2
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.occlusion.suites import make_occluded
 from reanchor.streetfolk.captions import vocabulary
 from reanchor.streetfolk.dataset import render_dataset
@@ -28,8 +28,8 @@ from reanchor.training.images import TrainingImages
 from stages.compose import composition
 
 SIZE = (64, 32)
-SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "finetune.epochs=1",
-         "finetune.identities=4", "finetune.pad=2", "finetune.warmup_epochs=0"]
+SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "finetune.recipe.epochs=1",
+         "finetune.recipe.identities=4", "finetune.recipe.pad=2", "finetune.recipe.warmup_epochs=0"]
 ABLATIONS = sorted(path.stem for path in (ROOT / "conf/ablation").glob("*.yaml")
                    if not path.stem.startswith(("mgcc_", "tbps_")))
 # The recipe that each preset is tried under; the CNN has neither patches nor side information.
@@ -97,7 +97,7 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
         checkpoint.unlink()
     assert (moved is not None) == (ablation == "one_stage")
     if moved is not None:  # every prompt, by about a rate for each of Adam's steps
-        rate = params.finetune.prompt_lr
+        rate = params.finetune.recipe.prompt_lr
         assert moved.amax((1, 2)).min() > rate / 2 and moved.max() < 2 * rate * steps.rows[-1]["step"]
     assert steps.rows[-1]["step"] >= 2 and np.isfinite(steps.rows[-1]["loss"])
     expected = {name for name in ("i2tce", "i2t", "t2i") if getattr(getattr(params.finetune, model), name)}
@@ -107,7 +107,7 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
     features = load_embedder(out).embed(black, np.array([1, 6]), np.array([1, 2])).features
     assert np.isfinite(features).all()
     same = np.array_equal(features[0], features[1])
-    assert same == (params.finetune.sie == "none")  # black pictures: only camera and view tell them apart
+    assert same == (params.finetune.recipe.sie == "none")  # black pictures: only camera and view tell them apart
 
 
 def test_every_preset_is_documented_and_every_command_composes():
@@ -121,8 +121,8 @@ def test_every_preset_is_documented_and_every_command_composes():
 
 
 @pytest.mark.parametrize(("ablation", "untold", "message"), [
-    ("sie_view", "views", r"finetune.sie: got 'view', but the images tell no view.*none or camera"),
-    ("sie_cls", "cameras", r"finetune.sie: got 'camera', but images tell no camera \(camid 0\)"),
+    ("sie_view", "views", r"finetune.recipe.sie: got 'view', but the images tell no view.*none or camera"),
+    ("sie_cls", "cameras", r"finetune.recipe.sie: got 'camera', but images tell no camera \(camid 0\)"),
 ])
 def test_side_information_asks_for_what_images_tell(street, ablation, untold, message):
     params = settings("clip_reid_vit", ablation)

@@ -15,7 +15,7 @@ from reanchor.evaluation.measure import measure_method
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.model_folder import read_model_json
 from reanchor.formats.preprocessing import Preprocessing, refuse_other_images
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.weights.importing import import_model
 
 HELD = Preprocessing(256, 128, "bicubic")

@@ -40,7 +40,8 @@ STAGES = definitions(ROOT)
 
 
 def _under(file: str, dependencies: list[str]) -> bool:
-    return file.endswith("__init__.py") or any(file == path or file.startswith(path.rstrip("/") + "/") for path in dependencies)
+    return file.endswith("__init__.py") or any(file == path
+                                               or file.startswith(path.rstrip("/") + "/") for path in dependencies)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "reanchor").rglob("__init__.py")), ids=lambda file: file.parent.name)

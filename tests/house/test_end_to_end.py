@@ -55,7 +55,7 @@ def test_every_output_is_there(study):
     for model in ("saga", "tbps/tbps_clip", "mgcc"):
         assert (study / "models" / model / "weights.safetensors").is_file()
     for model in ("clip_tuned", "sdm"):  # not asked for
-        assert json.loads((study / f"models/tbps/{model}/skipped.json").read_text())["reason"].endswith("is false")
+        assert json.loads((study / f"models/{model}/skipped.json").read_text())["reason"].endswith("is false")
     searched = pq.read_table(study / "reports/search/results.parquet").to_pydict()
     assert set(searched["method"]) == {"zero_shot", "tbps_clip", "mgcc"}
     assert set(searched["condition"]) == {"whole", "gallery-ogor"} and set(searched["metric"]) >= {"R1", "mAP", "mINP"}
@@ -78,11 +78,11 @@ def test_metrics_are_dvc_metrics(study):
 
 
 def test_training_again_from_scratch_gives_the_same_weights(study):
-    before = digest(study / "models/finetune/clip_reid/weights.safetensors")
+    before = digest(study / "models/clip_reid/weights.safetensors")
     shutil.rmtree(study / ".checkpoints", ignore_errors=True)
     done = run(study, sys.executable, "-m", "stages.finetune", "--model", "clip_reid")
     assert done.returncode == 0, done.stderr
-    assert digest(study / "models/finetune/clip_reid/weights.safetensors") == before
+    assert digest(study / "models/clip_reid/weights.safetensors") == before
 
 
 def test_a_killed_training_ends_with_the_same_weights(study):
@@ -102,11 +102,11 @@ def test_a_killed_training_ends_with_the_same_weights(study):
 
 
 def test_a_model_folder_says_what_it_was_trained_with_and_on(study):
-    values = json.loads((study / "models/finetune/clip_reid/model.json").read_text())
+    values = json.loads((study / "models/clip_reid/model.json").read_text())
     assert values["spec"]["interpolation"] == "bicubic" and values["spec"]["image_size"] == [96, 48]
     assert values["config"]["finetune"]["epochs"] == 2 and values["config"]["prompts"]["epochs"] == 2
     assert "baseline" not in values["config"]["finetune"] and values["config"]["prepare"]["root"] == "data/streetfolk"
-    baseline = json.loads((study / "models/finetune/baseline/model.json").read_text())["config"]
+    baseline = json.loads((study / "models/baseline/model.json").read_text())["config"]
     assert set(baseline) == {"prepare", "finetune"} and baseline["finetune"]["baseline"]["i2tce"] == 0
     assert json.loads((study / "models/saga/model.json").read_text())["config"]["saga"]["epochs_a"] == 1
     assert json.loads((study / "models/imported/skipped.json").read_text())["reason"]
@@ -116,7 +116,7 @@ def test_an_exported_model_is_evaluated_alike_with_nothing_trained(study):
     """The last test of this file: it leaves another study in the folder."""
     before = figures(study, "clip_reid")
     reanchor = (sys.executable, "-m", "reanchor")
-    done = run(study, *reanchor, "export", "models/finetune/clip_reid", "--to", "clip-reid", "--out", "theirs.pth")
+    done = run(study, *reanchor, "export", "models/clip_reid", "--to", "clip-reid", "--out", "theirs.pth")
     assert done.returncode == 0, done.stderr
     flags = done.stdout.partition("import it again: ")[2].splitlines()[0].replace("-", "_").split("__")[1:]
     settings = [f"imported.{flag.strip().replace(' ', '=')}" for flag in flags]

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from model_folders import SIZE, write_model
 from PIL import Image
+from reanchor.evaluation.histogram import ColourHistogram
 
 from reanchor.data.photographs import read_images
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.formats.preprocessing import Preprocessing
-from reanchor.methods.load import load_embedder
-from reanchor.methods.load_searcher import load_searcher
+from reanchor.methods.embedders import load_embedder
+from reanchor.methods.searchers import load_searcher
 
 HEIGHT, WIDTH = SIZE
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 40, 3), dtype=np.uint8))

@@ -14,7 +14,7 @@ from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.prompts import PromptLearner, stage1_losses
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import save_reid
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.methods.saga.build import build_head
 from reanchor.methods.saga.features import fuse
 from reanchor.training.device import choose_device

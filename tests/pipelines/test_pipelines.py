@@ -44,7 +44,7 @@ def test_the_studys_graph_has_every_stage_after_what_it_needs(root):
     order = list(graph)
     assert order[0] in ("backbone", "render") and order[-1] == "report"
     assert all(order.index(need) < order.index(stage) for stage, needs in graph.items() for need in needs)
-    assert "finetune@clip_reid" in graph["saga"] and "prompts" in graph["finetune@clip_reid"]
+    assert "clip_reid" in graph["saga"] and "prompts" in graph["clip_reid"]
 
 
 def test_a_flow_runs_what_changed_and_skips_the_rest(server, project):

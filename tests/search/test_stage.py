@@ -18,9 +18,9 @@ from reanchor.evaluation.ranking import rank_distances
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occluded_set import OccludedSet
 from reanchor.formats.overlay import Overlay
-from reanchor.methods.load_searcher import load_searcher
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.store import save_mgcc
+from reanchor.methods.searchers import load_searcher
 from reanchor.report import names
 from reanchor.report.search import search_summary
 from reanchor.search.measure import search_method
@@ -43,7 +43,7 @@ def street(tmp_path_factory):
     towers = DualEncoder(clip, clean=True)
     with torch.no_grad():
         towers.text.text_projection.add_(0.05 * torch.randn_like(towers.text.text_projection))
-    save_dual(towers, clip.spec, "tbps_clip", root / "models/tbps/tbps_clip")
+    save_dual(towers, clip.spec, "tbps_clip", root / "models/tbps_clip")
     save_mgcc(Mgcc(clip, MgccModel()), clip.spec, root / "models/mgcc")
     return root
 
@@ -154,5 +154,5 @@ def test_text_models_lie_in_their_runs(street, workspace):
     (logged,) = mlflow.search_logged_models(experiment_ids=[experiment], output_format="list")
     images = np.array(open_study(street).images[:2])
     features = mlflow.pyfunc.load_model(logged.model_uri).predict(images)
-    want = load_searcher(street / "models/tbps/tbps_clip").images(images)["feature"]
+    want = load_searcher(street / "models/tbps_clip").images(images)["feature"]
     np.testing.assert_allclose(features, want, atol=1e-6)

@@ -53,9 +53,9 @@ def test_several_processes_are_refused_where_a_stage_does_not_share_its_batches(
         run_stage("mgcc", lambda run: pytest.fail("the body ran"))
     line = capsys.readouterr().err
     assert ended.value.code == 2 and line.startswith("mgcc: WORLD_SIZE: got 4") and line.count("\n") == 1
-    assert "python -m stages.mgcc" in line and "tbps" in line
+    assert "python -m stages.train mgcc" in line and "tbps" in line
     run_stage("tbps", lambda run: {"seen": 1}, model="sdm")
-    assert json.loads((workspace / "reports/tbps/sdm/metrics.json").read_text())["seen"] == 1
+    assert json.loads((workspace / "reports/sdm/metrics.json").read_text())["seen"] == 1
 
 
 def test_a_failing_program_keeps_its_traceback_and_fails_its_run(workspace):
@@ -76,12 +76,12 @@ def test_a_stage_that_no_method_needs_leaves_a_note_and_no_run(workspace):
     (workspace / "params.yaml").write_text("runtime: {threads: 1}\n")
 
     def body(run: StageRun) -> dict:
-        return run.skip(run.root / "models/finetune/clip_reid", "no method needs it")
+        return run.skip(run.root / "models/clip_reid", "no method needs it")
 
     run_stage("finetune", body, model="clip_reid")
-    assert [file.name for file in (workspace / "models/finetune/clip_reid").iterdir()] == ["skipped.json"]
-    assert json.loads((workspace / "reports/finetune/clip_reid/metrics.json").read_text())["skipped"] == 1
-    assert (workspace / "reports/finetune/clip_reid/curves.csv").read_text() == "step\n"
+    assert [file.name for file in (workspace / "models/clip_reid").iterdir()] == ["skipped.json"]
+    assert json.loads((workspace / "reports/clip_reid/metrics.json").read_text())["skipped"] == 1
+    assert (workspace / "reports/clip_reid/curves.csv").read_text() == "step\n"
     assert tracking.connect(workspace).get_experiment_by_name("reanchor") is None
 
 

@@ -14,7 +14,7 @@ from stages.runner import run_stage
 DVC_YAML = """
 stages:
   prompts:
-    cmd: python -m stages.prompts
+    cmd: python -m stages.train prompts
     deps: [data/prepared, "${backbone.path}", reanchor/clip]
     params: [prompts]
   finetune:
@@ -22,9 +22,9 @@ stages:
       baseline: {text: reanchor/clip}
       clip_reid: {text: models/prompts}
     do:
-      cmd: python -m stages.finetune --model ${key}
+      cmd: python -m stages.train ${key}
       deps: ["${item.text}"]
-      params: ["finetune.${key}", finetune.seed]
+      params: ["finetune.${key}", finetune.recipe.seed]
 """
 
 
@@ -95,7 +95,7 @@ def test_what_the_stage_does_not_read_may_change(study, what):
 
 def test_a_models_own_inputs_are_watched(study):
     (study / "params.yaml").write_text("finetune: {seed: 1}\n")
-    watched = {model: Inputs.of(study, f"finetune@{model}", load(study / "params.yaml"))
+    watched = {model: Inputs.of(study, f"{model}", load(study / "params.yaml"))
                for model in ("baseline", "clip_reid")}
     (study / "params.yaml").write_text("finetune: {seed: 1, clip_reid: {i2tce: 0.5}}\n")
     watched["baseline"].require_unchanged()

@@ -47,7 +47,7 @@ def test_a_trained_model_is_one_run_with_everything_in_it(workspace, monkeypatch
     assert experiment.artifact_location == (workspace / "mlruns/artifacts").as_uri()
     (run,) = client.search_runs([experiment.experiment_id])
     assert (run.info.run_name, run.info.status) == ("saga", "FINISHED")
-    assert run.data.params["saga.epochs_a"] == "3" and "finetune.lr" not in run.data.params
+    assert run.data.params["saga.epochs_a"] == "3" and "finetune.recipe.lr" not in run.data.params
     assert run.data.metrics["images_per_second"] == 120.0 and run.data.metrics["peak_memory_mb"] > 10
     tags = run.data.tags
     assert tags["reanchor.weights_sha256"] == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
@@ -55,7 +55,7 @@ def test_a_trained_model_is_one_run_with_everything_in_it(workspace, monkeypatch
     assert tags["reanchor.best"] == "epoch 2"
     history = client.get_metric_history(run.info.run_id, "loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.5), (2, 1.5)]
-    assert rows(workspace / "reports/saga/saga/curves.csv") == [
+    assert rows(workspace / "reports/saga/curves.csv") == [
         {"step": "1", "loss": "2.5", "val_mAP": ""},
         {"step": "2", "loss": "1.5", "val_mAP": "40"},
     ]
@@ -190,7 +190,7 @@ def test_a_curve_holds_one_row_a_step_and_the_later_value(tmp_path):
     curve.log(20, {"loss": 21.0})
     curve.log(30, {"val": 1.0})
     curve.close()
-    assert rows(tmp_path / "reports/saga/saga/curves.csv") == [
+    assert rows(tmp_path / "reports/saga/curves.csv") == [
         {"step": "10", "loss": "10", "val": ""},
         {"step": "20", "loss": "21", "val": ""},
         {"step": "30", "loss": "30", "val": "1"},
@@ -234,7 +234,7 @@ def test_the_evaluation_stage_shares_its_figures_out(workspace):
 
 def test_text_figures_stand_beside_image_figures_in_the_backbones_run(workspace):
     (workspace / "params.yaml").write_text("{}\n")
-    folders = {"zero_shot": "models/backbone", "tbps_clip": "models/tbps/tbps_clip", "mgcc": "models/mgcc"}
+    folders = {"zero_shot": "models/backbone", "tbps_clip": "models/tbps_clip", "mgcc": "models/mgcc"}
     for value, folder in enumerate(folders.values(), start=1):
         weights(workspace / folder, float(value))
     run_stage("evaluate", lambda run: {"zero_shot/whole/mAP": 40.0})

@@ -179,7 +179,7 @@ def test_a_restored_gate_names_its_parents(workspace):
     (run,) = runs(workspace)
     parents = {key: value for key, value in run.data.tags.items() if key.startswith("reanchor.parent.")}
     assert parents == {"reanchor.parent.backbone": tracking.weights_sha256(workspace / "models/backbone"),
-                       "reanchor.parent.baseline": tracking.weights_sha256(workspace / "models/finetune/baseline")}
+                       "reanchor.parent.baseline": tracking.weights_sha256(workspace / "models/baseline")}
 
 
 def test_nobody_is_told_what_is_run_here(workspace):

@@ -5,14 +5,14 @@ import torch
 from golden_files import tiny_clip
 from torch import Generator
 
-from reanchor.config.sections.training import Finetune
+from reanchor.config.sections.training import FinetuneRecipe
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.training.images import TrainingImages
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 32, 3), dtype=np.uint8)
-PLAIN = Finetune(flip=0.0, pad=0, erase=0.0)
-AUGMENTED = Finetune(flip=0.5, pad=2, erase=0.5)
+PLAIN = FinetuneRecipe(flip=0.0, pad=0, erase=0.0)
+AUGMENTED = FinetuneRecipe(flip=0.5, pad=2, erase=0.5)
 
 
 def reid_model(side: bool = True) -> ReidModel:

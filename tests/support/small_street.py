@@ -8,12 +8,12 @@ from golden_files import tiny_clip
 from torch import Generator, Tensor
 
 from reanchor.clip.model import Clip, ClipSpec
-from reanchor.config.sections.training import Finetune, LossWeights
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.prompts import PromptLearner
 from reanchor.training.images import TrainingImages
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.25, 0.4)
-UNCHANGED = Finetune(flip=0.0, pad=0, erase=0.0)
+UNCHANGED = FinetuneRecipe(flip=0.0, pad=0, erase=0.0)
 NO_TEXT = LossWeights(i2tce=0.0)
 
 

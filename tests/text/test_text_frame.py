@@ -15,7 +15,7 @@ from reanchor.evaluation.ranking import rank_distances
 from reanchor.formats.labels import Labels
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occluded_set import OccludedSet
-from reanchor.methods.load_searcher import load_searcher
+from reanchor.methods.searchers import load_searcher
 from reanchor.text.pairs import SentencePairs, pair_batches
 from reanchor.text.towers import DualEncoder, DualSearcher, resize_text_positions, save_dual
 from reanchor.text.validation import TextValidation, encode_images, encode_sentences, similarities

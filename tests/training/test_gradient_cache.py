@@ -9,7 +9,7 @@ import torch.multiprocessing as mp
 from golden_files import tiny_clip, tiny_resnet_clip
 from torch import nn
 
-from reanchor.config.sections.text import TEXT_TERMS, Tbps, TextRecipe
+from reanchor.config.sections.text import TEXT_TERMS, TbpsRecipe, TbpsTerms
 from reanchor.errors import ReanchorError
 from reanchor.methods.tbps.job import text_losses
 from reanchor.methods.tbps.model import TbpsModel
@@ -17,12 +17,12 @@ from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import encode_in_chunks, refuse_batch_statistics
 from reanchor.training.ranks import gather, join_ranks, own_share, rank, world_size
 
-FULL = TextRecipe(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, id=0.3, mlm=0.2, multi_view=True, dropout=0.2, lock=True)
-PLAIN = TextRecipe(nitc=1.0, ritc=1.0)
+FULL = TbpsTerms(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, id=0.3, mlm=0.2, multi_view=True, dropout=0.2, lock=True)
+PLAIN = TbpsTerms(nitc=1.0, ritc=1.0)
 LABELS = torch.tensor([0, 0, 1, 2, 1, 3, 4, 2])
 
 
-def model_of(recipe: TextRecipe) -> TbpsModel:
+def model_of(recipe: TbpsTerms) -> TbpsModel:
     """The golden CLIP with its heads and a scale that makes the losses soft."""
     torch.manual_seed(0)
     model = TbpsModel(DualEncoder(tiny_clip()), recipe, 5).train()
@@ -31,7 +31,7 @@ def model_of(recipe: TextRecipe) -> TbpsModel:
     return model
 
 
-def batch_of(recipe: TextRecipe, count: int = 8) -> dict[str, torch.Tensor]:
+def batch_of(recipe: TbpsTerms, count: int = 8) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     names = ["image", *(["second"] if recipe.multi_view else []), *(["simclr_1", "simclr_2"] if recipe.ss else [])]
     batch = {name: torch.randn(count, 3, 64, 32, generator=generator) for name in names}
@@ -59,7 +59,7 @@ def side_by_side(encode, batch, chunk):
 def gradients(recipe, chunk, encoder) -> tuple[float, dict[str, torch.Tensor]]:
     model, batch = model_of(recipe), batch_of(recipe)
     torch.manual_seed(7)
-    terms = text_losses(model, encoder(model.encode, batch, chunk), LABELS, recipe, Tbps(), 0.3)
+    terms = text_losses(model, encoder(model.encode, batch, chunk), LABELS, recipe, TbpsRecipe(), 0.3)
     terms["loss"].backward()
     assert set(terms) == {name for name in TEXT_TERMS if getattr(recipe, name)} | {"loss"}
     return terms["loss"].item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -128,12 +128,13 @@ def test_without_gradients_chunks_are_plain_passes():
 
 def test_batch_norm_cannot_be_chunked():
     model = TbpsModel(DualEncoder(tiny_resnet_clip()), PLAIN, 5)
-    with pytest.raises(ReanchorError, match=r"tbps.chunk: got 4, but this model has batch norm.*allowed: the whole"):
-        refuse_batch_statistics(model, "tbps.chunk", 4)
-    refuse_batch_statistics(model, "tbps.chunk", 0)
-    refuse_batch_statistics(model_of(PLAIN), "tbps.chunk", 4)
+    with pytest.raises(ReanchorError,
+                       match=r"tbps.recipe.chunk: got 4, but this model has batch norm.*allowed: the whole"):
+        refuse_batch_statistics(model, "tbps.recipe.chunk", 4)
+    refuse_batch_statistics(model, "tbps.recipe.chunk", 0)
+    refuse_batch_statistics(model_of(PLAIN), "tbps.recipe.chunk", 4)
     with pytest.raises(ReanchorError, match=r"mlm: got 1.0, but a ResNet gives no image tokens"):
-        TbpsModel(DualEncoder(tiny_resnet_clip()), TextRecipe(nitc=1.0, mlm=1.0), 5)
+        TbpsModel(DualEncoder(tiny_resnet_clip()), TbpsTerms(nitc=1.0, mlm=1.0), 5)
 
 
 def test_two_ranks_have_the_gradients_of_one_process(tmp_path):

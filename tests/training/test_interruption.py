@@ -218,7 +218,7 @@ def test_a_training_stage_that_gets_a_signal_goes_on_to_the_same_weights(workspa
     with pytest.raises(SystemExit) as ended:
         run_stage("finetune", body, model="baseline")
     assert ended.value.code == 128 + number and len(ran) == 5 and path.exists()
-    assert capsys.readouterr().err == (f"finetune@baseline: stopped by {number.name}; "
+    assert capsys.readouterr().err == (f"baseline: stopped by {number.name}; "
                                        "a checkpoint of epoch 2, step 2 is kept: run it again to go on\n")
     run_stage("finetune", body, model="baseline")
     assert len(ran) == STEPS and same(trained[0], whole) and not path.exists()

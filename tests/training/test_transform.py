@@ -10,7 +10,7 @@ from small_street import NO_TEXT, UNCHANGED, by_hand, noise, seeded, spec, stree
 from torch import Tensor
 from torch.testing import assert_close
 
-from reanchor.config.sections.training import Finetune
+from reanchor.config.sections.training import FinetuneRecipe
 from reanchor.methods.clip_reid.finetune import finetune_job, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.training.images import augment
@@ -57,7 +57,7 @@ def test_augmented_images_have_a_rectangle_of_unit_noise():
 
 
 def test_stage_2_trains_on_augmented_images():
-    data, model, config = street(), ReidModel(tiny_clip().image_encoder(), 3), Finetune(identities=2, images=2)
+    data, model, config = street(), ReidModel(tiny_clip().image_encoder(), 3), FinetuneRecipe(identities=2, images=2)
     job = finetune_job("x", config, NO_TEXT, model, data, None, spec(), None)
     batch = job.batches(0)[0]
     got = job.losses(batch, seeded(5))["loss"]

@@ -15,7 +15,7 @@ from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.store import read_reid, save_reid
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.weights.importing import import_model
 from reanchor.weights.outcome import figures, table
 

@@ -10,7 +10,7 @@ TEXT_TERMS = ("itc", "nitc", "ritc", "citc", "ss", "sdm", "id", "mlm")  # a loss
 
 
 @dataclass
-class TextRecipe:
+class TbpsTerms:
     """Loss weights and tricks of one method of the stage `tbps`; a weight of 0 leaves the term out."""
 
     train: bool = False  # false: no method needs it
@@ -34,8 +34,8 @@ class TextRecipe:
 
 
 @dataclass
-class Tbps:
-    """Text-based person search by two features: TBPS-CLIP, plain CLIP, IRRA's loss."""
+class TbpsRecipe:
+    """How methods of two features are trained: TBPS-CLIP, plain CLIP, IRRA's loss."""
 
     seed: int = field(0, low=0)
     epochs: int = field(5, low=1)
@@ -55,8 +55,15 @@ class Tbps:
     temperature: float = field(0.02, low=1e-4)  # of sdm
     ss_temperature: float = field(0.1, low=1e-4)
     captions_bt: str = NO_BACK_TRANSLATIONS
-    clip_tuned: TextRecipe = field(TextRecipe(itc=1.0))
-    sdm: TextRecipe = field(TextRecipe(sdm=1.0))
-    tbps_clip: TextRecipe = field(TextRecipe(
+
+
+@dataclass
+class Tbps:
+    """Text-based person search by two features: one recipe, losses and tricks for each method."""
+
+    recipe: TbpsRecipe = field(TbpsRecipe())
+    clip_tuned: TbpsTerms = field(TbpsTerms(itc=1.0))
+    sdm: TbpsTerms = field(TbpsTerms(sdm=1.0))
+    tbps_clip: TbpsTerms = field(TbpsTerms(
         nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True, soft_label=0.5, dropout=0.05, lock=True, augment="pool",
         clean=True, deletion=0.05))

@@ -47,8 +47,8 @@ class LossWeights:
 
 
 @dataclass
-class Finetune:
-    """CLIP-ReID stage 2 and the no-text baseline."""
+class FinetuneRecipe:
+    """How CLIP-ReID stage 2 and the no-text baseline are trained."""
 
     seed: int = field(0, low=0)
     epochs: int = field(12, low=1)
@@ -82,6 +82,13 @@ class Finetune:
     precision: str = field("fp32", choices=("fp32", "bf16", "auto"))
     validate_epochs: int = field(2, low=1)
     token_block: int = field(5, low=1)  # whose mean patch token the term `token` reads, 1-indexed
+
+
+@dataclass
+class Finetune:
+    """CLIP-ReID stage 2 and the no-text baseline: one recipe, loss weights for each."""
+
+    recipe: FinetuneRecipe = field(FinetuneRecipe())
     baseline: LossWeights = field(LossWeights(i2tce=0.0))
     clip_reid: LossWeights = field(LossWeights())
 

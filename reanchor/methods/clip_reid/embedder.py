@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.clip.model import Clip, ClipSpec, freeze
+from reanchor.clip.model import ClipSpec, freeze
 from reanchor.errors import ReanchorError
 from reanchor.formats.embedder import Embedding
 from reanchor.formats.incoming import checked_images, checked_numbers
@@ -78,24 +78,18 @@ def seen_by(camids: np.ndarray, viewids: np.ndarray | None) -> Labels:
     return Labels(np.full(len(camids), -1), camids, viewids)
 
 
-def load_zero_shot(folder: Path, device: str) -> ReidEmbedder:
-    """The backbone as it is."""
-    clip = Clip.load(folder)
-    return ReidEmbedder("zero_shot", ReidModel(clip.image_encoder(), identities=1), clip.spec, device)
-
-
-def load_reid(folder: Path, device: str, variants: Sequence[str] = ()) -> ReidEmbedder:
-    """A fine-tuned model as an embedder.
+def load(folder: Path, device: str, features: Sequence[str] = (), variant: str = "") -> ReidEmbedder:
+    """A fine-tuned model as an embedder; `features` names further ones of the same pass.
 
     Raises:
         ReanchorError: "after_neck" is asked of a model that came without its necks.
     """
     model, spec, name = read_reid(folder)
     absent = absent_heads(read_model_json(folder)) & {"bottleneck", "bottleneck_proj"}
-    if absent and "after_neck" in variants:
+    if absent and "after_neck" in features:
         raise ReanchorError(f"evaluate.features: got after_neck, but {folder} was imported without "
                             f"{' and '.join(sorted(absent))}; allowed: the features before the necks")
-    return ReidEmbedder(name, model, spec, device, variants)
+    return ReidEmbedder(name, model, spec, device, features)
 
 
 def absent_heads(values: dict) -> set[str]:

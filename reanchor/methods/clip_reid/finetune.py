@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import Finetune, LossWeights
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
 from reanchor.methods.clip_reid.texts import LearnedTexts, Texts
 from reanchor.training.images import TrainingImages, augment
@@ -72,7 +72,8 @@ def text_losses(projected: Tensor, labels: Tensor, weights: LossWeights, texts: 
     return terms
 
 
-def optimizer_of(config: Finetune, model: ReidModel, prompts: nn.Parameter | None = None) -> torch.optim.Optimizer:
+def optimizer_of(config: FinetuneRecipe, model: ReidModel,
+                 prompts: nn.Parameter | None = None) -> torch.optim.Optimizer:
     """The authors' rates: biases at `bias_lr_factor` x, heads at `head_lr_factor` x; a group for each rate.
 
     `prompts`: the context that is learned along (one-stage training), at a rate of its own.
@@ -92,7 +93,7 @@ def optimizer_of(config: Finetune, model: ReidModel, prompts: nn.Parameter | Non
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer](groups, fused=True)
 
 
-def lr_factor(config: Finetune, epoch: int, step: int, steps: int) -> float:
+def lr_factor(config: FinetuneRecipe, epoch: int, step: int, steps: int) -> float:
     """Published: per epoch, warm-up times multi-step. SAGA's: per step, of warm-up and milestones. Cosine: per step."""
     if config.warmup_steps:
         milestones = [milestone * steps for milestone in config.milestones]
@@ -102,7 +103,7 @@ def lr_factor(config: Finetune, epoch: int, step: int, steps: int) -> float:
     return warmup_then(epoch + step / steps, config.warmup_epochs, config.epochs, 0.01)
 
 
-def finetune_job(name: str, config: Finetune, weights: LossWeights, model: ReidModel, data: TrainingImages,
+def finetune_job(name: str, config: FinetuneRecipe, weights: LossWeights, model: ReidModel, data: TrainingImages,
                  texts: Texts | None, spec: ClipSpec, validate: Callable[[], dict[str, float]] | None) -> Job:
     """Stage 2 as a `Job`; prompts that are learned along are a part of its module."""
     sampler = IdentitySampler(data.labels, config.identities, config.images, config.seed)

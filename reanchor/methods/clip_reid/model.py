@@ -19,7 +19,7 @@ TEST_FEATURE = ("last", "projected")  # what CLIP-ReID retrieves with
 
 
 class BNNeck(nn.BatchNorm1d):
-    """Batch norm whose bias stays zero (BoT's neck), unless it is thawed (`finetune.neck_bias`)."""
+    """Batch norm whose bias stays zero (BoT's neck), unless it is thawed (`finetune.recipe.neck_bias`)."""
 
     def __init__(self, width: int):
         super().__init__(width)
@@ -42,10 +42,12 @@ class ReidModel(nn.Module):
                  token_block: int = 0):
         super().__init__()
         if encoder.grid is None and (side or token_block):
-            raise ReanchorError(f"finetune.{'sie' if side else 'token_block'}: a ResNet has neither [CLS] nor patch "
-                                "tokens; allowed: finetune.sie=none and token weights of 0, or a ViT")
+            raise ReanchorError(f"finetune.recipe.{'sie' if side else 'token_block'}: a ResNet has neither [CLS] nor "
+                                "patch "
+                                "tokens; allowed: finetune.recipe.sie=none and token weights of 0, or a ViT")
         if token_block > encoder.depth:
-            raise ReanchorError(f"finetune.token_block: got {token_block}; allowed: 1 to {encoder.depth}, the blocks "
+            raise ReanchorError(f"finetune.recipe.token_block: got {token_block}; allowed: 1 to {encoder.depth}, the "
+                                "blocks "
                                 "of this backbone")
         self.encoder = encoder
         self.side = SideInformation(side, encoder.width) if side else None

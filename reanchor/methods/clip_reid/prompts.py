@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from reanchor.clip.model import Clip, freeze
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer
-from reanchor.config.params import Runtime
+from reanchor.config.params import Params
 from reanchor.config.sections.training import Prompts
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
@@ -147,8 +147,9 @@ def stage1_lr(config: Prompts, epoch: int) -> float:
     return warmup_cosine_lr(epoch - config.warmup_epochs, config.epochs - config.warmup_epochs, config.lr, 0, *ends[2:])
 
 
-def train_prompts(config: Prompts, root: Path, out: Path, runtime: Runtime, recorder: Recorder) -> dict[str, float]:
+def train_prompts(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float]:
     """Stage 1 from the workspace's data and backbone; writes the context and every identity's text feature."""
+    config, runtime = params.prompts, params.runtime
     device = choose_device(runtime.device)
     clip, data = Clip.load(root / "models/backbone"), TrainingImages.open(root / "data/prepared")
     text = clip.text_encoder().to(device)

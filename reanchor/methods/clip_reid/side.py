@@ -70,7 +70,7 @@ def _known(numbers: np.ndarray, first: int, last: int, what: str) -> np.ndarray:
     numbers = np.asarray(numbers, dtype=np.int64)
     strange = numbers[(numbers < first) | (numbers > last)]
     if len(strange):
-        raise ReanchorError(f"finetune.sie: {what} {strange.min()} has no embedding, allowed are {first} to "
-                            f"{last} (those of the training images); set finetune.sie=none, or "
+        raise ReanchorError(f"finetune.recipe.sie: {what} {strange.min()} has no embedding, allowed are {first} to "
+                            f"{last} (those of the training images); set finetune.recipe.sie=none, or "
                             "imported.sie_tokens=none for an imported model")
     return numbers

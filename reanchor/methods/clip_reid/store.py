@@ -12,7 +12,7 @@ from reanchor.methods.clip_reid.side import SideSettings
 def save_reid(model: ReidModel, spec: ClipSpec, name: str, folder: Path, **more: object) -> None:
     """Write a fine-tuned model: weights.safetensors and model.json, which also takes `more`."""
     save_weights(model, folder)
-    write_spec(spec, folder, kind="reid", name=name, settings=settings_of(model), **more)
+    write_spec(spec, folder, kind="clip_reid", name=name, settings=settings_of(model), **more)
 
 
 def read_reid(folder: Path) -> tuple[ReidModel, ClipSpec, str]:

@@ -34,8 +34,8 @@ def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Rec
     """Fine-tune "baseline" or "clip_reid"; keep the epoch with the best validation score, or the last one where no
     identities were held out.
     """
-    config, runtime = params.finetune, params.runtime
-    weights: LossWeights = getattr(config, name)
+    config, runtime = params.finetune.recipe, params.runtime
+    weights: LossWeights = getattr(params.finetune, name)
     device = choose_device(runtime.device)
     clip = Clip.load(root / "models/backbone")
     data = TrainingImages.open(root / "data/prepared", root / "data/occluded")
@@ -45,9 +45,9 @@ def train_stage2(name: str, params: Params, root: Path, out: Path, recorder: Rec
         manifest = Manifest.read(root / "data/prepared/manifest.parquet")
         model.side.index(manifest.camid, manifest.viewid)
     validate, rule = chosen_by(root, embed_with(model, clip.spec, device))
-    job = finetune_job(f"finetune@{name}", config, weights, model, data, texts, clip.spec, validate)
+    job = finetune_job(name, config, weights, model, data, texts, clip.spec, validate)
     mark = mark_of(name, params, weights, root)
-    outcome = Trainer(job, root / f".checkpoints/finetune-{name}-{mark}.pt", mark, runtime.checkpoint_steps,
+    outcome = Trainer(job, root / f".checkpoints/{name}-{mark}.pt", mark, runtime.checkpoint_steps,
                       recorder).run()
     with atomic_directory(out) as folder:
         save_reid(model, replace(clip.spec, interpolation=data.interpolation), name, folder,
@@ -66,22 +66,24 @@ def chosen_by(root: Path, embed: Embed) -> tuple[Callable[[], dict[str, float]] 
 
 def trained_with(name: str, params: Params, weights: LossWeights) -> dict:
     """The settings that shaped a model, by section; those of the other model and unread prompts are left out."""
-    finetune = {key: value for key, value in asdict(params.finetune).items() if key not in ("baseline", "clip_reid")}
-    sections = {"prepare": asdict(params.prepare), "finetune": finetune | {name: asdict(weights)}}
+    finetune = {"recipe": asdict(params.finetune.recipe), name: asdict(weights)}
+    sections = {"prepare": asdict(params.prepare), "finetune": finetune}
     return sections | ({"prompts": asdict(params.prompts)} if weights.text else {})
 
 
 def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossWeights) -> ReidModel:
     """A seeded stage-2 model on the CLIP's image encoder."""
-    config = params.finetune
+    config = params.finetune.recipe
     torch.manual_seed(config.seed)
     side = None
     if config.sie != "none":
         if config.sie != "camera" and not data.view_count:
-            raise ReanchorError(f"finetune.sie: got {config.sie!r}, but the images tell no view (viewid 0); allowed: "
+            raise ReanchorError(f"finetune.recipe.sie: got {config.sie!r}, but the images tell no view (viewid 0); "
+                                "allowed: "
                                 "none or camera, or a dataset with views, such as VeRi-776")
         if config.sie != "view" and data.cameras.min() < 1:
-            raise ReanchorError(f"finetune.sie: got {config.sie!r}, but images tell no camera (camid 0); allowed: "
+            raise ReanchorError(f"finetune.recipe.sie: got {config.sie!r}, but images tell no camera (camid 0); "
+                                "allowed: "
                                 "none, or a dataset with cameras")
         side = SideSettings(config.sie, data.camera_count, data.view_count, config.sie_coefficient, config.sie_tokens)
     model = ReidModel(clip.image_encoder(), data.identities, side, config.token_block if weights.token else 0)

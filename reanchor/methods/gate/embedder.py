@@ -1,5 +1,6 @@
 """The gated model as an embedder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ class GateEmbedder(ReidEmbedder):
         return Embedding(features.cpu().numpy(), shares.cpu().numpy())
 
 
-def load_gate(folder: Path, device: str) -> GateEmbedder:
-    """A gated model as an embedder."""
+def load(folder: Path, device: str, features: Sequence[str] = (), variant: str = "") -> GateEmbedder:
+    """A gated model as an embedder; it has no further features."""
     model, spec = read_gated(folder)
-    return GateEmbedder("gated", model, spec, device)
+    return GateEmbedder("gate", model, spec, device)

@@ -14,7 +14,7 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import Finetune, Gate
+from reanchor.config.sections.training import FinetuneRecipe, Gate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.tokens import patch_shares
 from reanchor.formats.suites import open_set, read_suites
@@ -33,7 +33,7 @@ MOST_VALIDATED = 1000  # images
 Network = VisibilityNetwork | SharedNetwork | AnchorNetwork
 
 
-def visibility_job(config: Gate, finetune: Finetune, network: Network, spec: ClipSpec,
+def visibility_job(config: Gate, recipe: FinetuneRecipe, network: Network, spec: ClipSpec,
                    stream: OcclusionGenerator, rows: np.ndarray, validate: Callable[[], dict[str, float]]) -> Job:
     """Soft binary cross entropy between each token's logit and its share of visible person, as a `Job`.
 
@@ -45,7 +45,7 @@ def visibility_job(config: Gate, finetune: Finetune, network: Network, spec: Cli
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
         images, masks = stream.batch(rows[chosen], config.occluded, generator)
-        geometry = draw_geometry(len(images), finetune.flip, finetune.pad, generator)
+        geometry = draw_geometry(len(images), recipe.flip, recipe.pad, generator)
         pixels = normalise(geometry.apply(torch.from_numpy(images)), spec.mean, spec.std)
         target = targets(geometry.apply(torch.from_numpy(masks)).numpy(), network.trunk)
         logits = network(pixels.to(device))
@@ -56,7 +56,7 @@ def visibility_job(config: Gate, finetune: Finetune, network: Network, spec: Cli
 
     batches = functools.partial(shuffled_batches, len(rows), config.batch, config.seed)
     return Job("gate: visibility network", network, optimizer, config.epochs, batches, losses, lr_factor, config.seed,
-               min(config.batch, len(rows)), validate, config.validate_epochs, finetune.precision)
+               min(config.batch, len(rows)), validate, config.validate_epochs, recipe.precision)
 
 
 def shuffled_batches(count: int, batch: int, seed: int, epoch: int) -> list[np.ndarray]:

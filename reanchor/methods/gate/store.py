@@ -50,7 +50,7 @@ def save_gated(model: ReidModel, spec: ClipSpec, folder: Path, **more: object) -
     save_weights(model, folder)
     encoder = model.encoder
     gate = {name: getattr(encoder, name) for name in ("eps", "blocks", "plain_weight")} | _source(encoder)
-    write_spec(spec, folder, kind="gate", name="gated", settings=settings_of(model), gate=gate, **more)
+    write_spec(spec, folder, kind="gate", name="gate", settings=settings_of(model), gate=gate, **more)
 
 
 def _source(encoder: GatedEncoder | SharedGatedEncoder) -> dict:

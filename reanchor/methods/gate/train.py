@@ -75,7 +75,7 @@ class GateTraining:
         config = self.params.gate
         validation = VisibilityValidation.draw(config, self.stream("val"))
         spec = self.clip.spec
-        job = visibility_job(config, self.params.finetune, network, spec, self.stream("train"), self.data.rows,
+        job = visibility_job(config, self.params.finetune.recipe, network, spec, self.stream("train"), self.data.rows,
                              lambda: validation.score(network, spec))
         outcome = self.run(job, "visibility", {"loss": "visibility_loss", "score": "val_visibility"})
         freeze(network)
@@ -91,7 +91,7 @@ class GateTraining:
             model = build_model(self.clip, self.data, self.params, self.weights)
             spec = dataclasses.replace(self.clip.spec, interpolation=self.data.interpolation)
         else:
-            model, spec, _ = read_reid(self.root / f"models/finetune/{config.model}")
+            model, spec, _ = read_reid(self.root / f"models/{config.model}")
         gates, figures = self.gates(model.encoder)
         gate_model(model, gates, config.eps, config.blocks, config.plain_weight).to(self.device)
         if config.trained:
@@ -116,20 +116,20 @@ class GateTraining:
 
     def _stage2(self, model: ReidModel, spec: ClipSpec) -> dict[str, float | str]:
         config, params = self.params.gate, self.params
-        finetune = dataclasses.replace(params.finetune, occluded=config.occluded_stage2)
+        recipe = dataclasses.replace(params.finetune.recipe, occluded=config.occluded_stage2)
         data = GeneratedImages(**vars(self.data), stream=self.stream("train"))
         texts = None
         if self.weights.text:
-            texts = open_texts(self.root / "models/prompts", self.clip, finetune.one_stage, self.device)
+            texts = open_texts(self.root / "models/prompts", self.clip, recipe.one_stage, self.device)
         validation = Validation.open(self.prepared, self.occluded)
 
         def validate() -> dict[str, float]:
             return validation.score(embed_with(model, spec, self.device))
 
         if config.source == "shared":
-            job = joint_job(finetune, self.weights, config.visibility_weight, model, data, texts, spec, validate)
+            job = joint_job(recipe, self.weights, config.visibility_weight, model, data, texts, spec, validate)
         else:
-            job = finetune_job("gate: stage 2", finetune, self.weights, model, data, texts, spec, validate)
+            job = finetune_job("gate: stage 2", recipe, self.weights, model, data, texts, spec, validate)
         return {**self.run(job, "stage2").figures(), "selection": RULE}
 
     def _mark(self) -> str:
@@ -138,13 +138,13 @@ class GateTraining:
         if self.params.gate.trained and self.weights.text:
             paths.append(self.root / "models/prompts/prompts.safetensors")
         if not self.params.gate.trained:  # a shared network's checkpoint holds the encoder that it reads
-            paths += [self.root / "models/finetune" / self.params.gate.model / name
+            paths += [self.root / "models" / self.params.gate.model / name
                       for name in ("weights.safetensors", "model.json")]
         settings = (self.params.gate, self.params.finetune, self.params.occlude)
         return checkpoint.fingerprint(*map(asdict, settings), checkpoint.inputs(*paths))
 
 
-def train_gate(params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
+def train_gate(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
     """Train what `params.gate` asks for, write the gated model into `out`, return its figures.
 
     Beside the trainings' own: AUC of the network on each validation suite, and mAP of validation identities with the

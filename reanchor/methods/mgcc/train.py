@@ -16,7 +16,7 @@ from reanchor.files import atomic_directory
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
-from reanchor.text.pairs import SentencePairs, pair_batches
+from reanchor.text.pairs import SentencePairs, pair_batches, require_captions
 from reanchor.text.validation import RULE, TextValidation
 from reanchor.training import checkpoint
 from reanchor.training.augment import normalise, random_flip
@@ -26,13 +26,15 @@ from reanchor.training.recorder import Recorder
 from reanchor.training.schedule import warmup_multistep, warmup_then
 
 
-def train_mgcc(params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
+def train_mgcc(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
     """Train MGCC on the backbone; keep the epoch with the best validation score.
 
     Raises:
+        Skipped: the dataset's captions are too few to train and to choose on.
         ReanchorError: no backbone, one without patch tokens, no captions, nothing held out, or a loss that is
             not finite.
     """
+    require_captions(root / "data/prepared")
     config, runtime = params.mgcc, params.runtime
     device = choose_device(runtime.device)
     clip = Clip.load(root / "models/backbone")

@@ -76,9 +76,24 @@ class SagaEmbedder:
         return side_by_side(*self.head.anchor_features(aggregated), top=2 if variant == "anchors_top2" else 0)
 
 
-def load_saga(folder: Path, device: str, variant: str, further: Sequence[str] = ()) -> SagaEmbedder:
-    """A trained SAGA; see `load_embedder` for `variant` and, `further`, its `saga_features`."""
+def load(folder: Path, device: str, features: Sequence[str] = (), variant: str = "") -> SagaEmbedder:
+    """A trained SAGA.
+
+    Args:
+        features: further variants of the same pass.
+        variant: which feature: "fused" (weights chosen on validation identities, or given; with "refined" as a
+            variant of the same pass), "refined" (the aggregation alone), "cls" (global pooling alone), "projected"
+            (its projection), "concat" (all three, each by its norm), "orthogonal" (what [CLS] adds to the refined
+            feature), "anchors" (each text anchor's own feature) or "anchors_top2" (of an image's two strongest
+            anchors); empty: "fused".
+
+    Raises:
+        ReanchorError: an unknown variant.
+    """
+    variant = variant or "fused"
+    if variant not in VARIANTS:
+        raise ReanchorError(f"variant: got '{variant}', allowed are {', '.join(VARIANTS)}")
     head, model, spec, blocks, weights = read_saga(folder)
     name = "saga" if variant == "fused" else f"saga_{variant}"
     return SagaEmbedder(name, ReidEmbedder(name, model, spec, device), head, blocks, weights, variant,
-                        (*(("refined",) if variant == "fused" else ()), *further))
+                        (*(("refined",) if variant == "fused" else ()), *features))

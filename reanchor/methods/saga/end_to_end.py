@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.text import TextEncoder
-from reanchor.config.sections.training import Finetune, LossWeights, Saga
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Saga
 from reanchor.methods.clip_reid.finetune import stage2_terms
 from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
 from reanchor.methods.clip_reid.texts import FixedTexts
@@ -27,7 +27,7 @@ STAGE2 = LossWeights(id=0.25, triplet=1.0, i2tce=1.0, i2t=0.0, t2i=0.0, token=0.
 def backbone_parameters(reid: ReidModel, neck_bias: bool = False) -> list[nn.Parameter]:
     """What stage 4 trains beside the head: encoder, camera embedding, and the neck and classifier of [CLS].
 
-    `neck_bias`: the neck's bias too (`finetune.neck_bias`).
+    `neck_bias`: the neck's bias too (`finetune.recipe.neck_bias`).
     """
     modules = [reid.encoder, reid.neck, reid.classifier, *([reid.side] if reid.side is not None else [])]
     return [parameter for module in modules for parameter in module.parameters()
@@ -52,7 +52,7 @@ def stage4_losses(head: SagaHead, reid: ReidModel, text: TextEncoder, images: Te
     return {**named, **terms, "loss": terms["loss"] + config.stage2_weight * before["loss"]}
 
 
-def stage4_job(config: Saga, finetune: Finetune, head: SagaHead, reid: ReidModel, text: TextEncoder,
+def stage4_job(config: Saga, recipe: FinetuneRecipe, head: SagaHead, reid: ReidModel, text: TextEncoder,
                data: TrainingImages, texts: Tensor, spec: ClipSpec,
                validate: Callable[[], dict[str, float]] | None) -> Job:
     """Stage 4 as a `Job`; the backbone's gradients are switched on, so freeze it again afterwards.
@@ -60,14 +60,14 @@ def stage4_job(config: Saga, finetune: Finetune, head: SagaHead, reid: ReidModel
     The cosine after the warm-up ends at `min_lr_ratio`, as in 3b.
     """
     sampler = IdentitySampler(data.labels, config.identities, config.images, config.seed + 2)
-    backbone = backbone_parameters(reid, finetune.neck_bias)
+    backbone = backbone_parameters(reid, recipe.neck_bias)
     for parameter in backbone:
         parameter.requires_grad_(True)
     groups = [{"params": backbone, "lr": config.lr_4_backbone}, *head_groups(head, config.lr_4, config)]
     device = next(head.parameters()).device
 
     def losses(chosen: np.ndarray, generator: Generator) -> dict[str, Tensor]:
-        images = augment(data.take(chosen, finetune.occluded, generator), finetune, spec, generator).to(device)
+        images = augment(data.take(chosen, recipe.occluded, generator), recipe, spec, generator).to(device)
         side, seen = reid.side, (data.cameras[chosen], data.views[chosen])
         sides = None if side is None else side.index(*seen).to(device)
         labels, cameras = (torch.from_numpy(values[chosen]).to(device) for values in (data.labels, data.cameras))

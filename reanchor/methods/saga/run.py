@@ -28,11 +28,11 @@ from reanchor.training.loop import Outcome, Trainer
 from reanchor.training.recorder import PhaseRecorder, Recorder
 
 
-def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
+def train_saga(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
     """Train 3a, 3b and, where it has epochs, 4; choose epoch and fusion weights on validation identities."""
     config, device = params.saga, choose_device(params.runtime.device)
     clip = Clip.load(root / "models/backbone")
-    reid, spec, _ = read_reid(root / "models/finetune/clip_reid")
+    reid, spec, _ = read_reid(root / "models/clip_reid")
     if config.drop_sie:
         reid.side = None  # neither stage 3 nor the saved model has it
     freeze(reid).to(device)
@@ -42,7 +42,7 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     head = build_head(config, reid, data.identities, text, spec.tokenizer(), data.camera_count).to(device)
     mark = mark_of(params, root)
     cache = root / f".checkpoints/saga-tokens-{tokens_mark(params, root)}.npy"
-    tokens = open_tokens(cache, reid, data, params.finetune, config, spec)
+    tokens = open_tokens(cache, reid, data, params.finetune.recipe, config, spec)
     blocks = tapped_blocks(config.token_blocks, reid.encoder.depth)
     watch = Watch(head, text, ReidEmbedder("saga", reid, spec, device), blocks,
                   Validation.open(root / "data/prepared", root / "data/occluded"))
@@ -60,7 +60,7 @@ def train_saga(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
 def mark_of(params: Params, root: Path) -> str:
     """What this training's result depends on."""
     paths = [root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
-             root / "models/finetune/clip_reid/weights.safetensors", root / "models/finetune/clip_reid/model.json",
+             root / "models/clip_reid/weights.safetensors", root / "models/clip_reid/model.json",
              root / "models/backbone/model.json", root / "models/backbone/weights.safetensors"]  # for the texts
     if params.saga.epochs_4:
         paths.append(root / "models/prompts/prompts.safetensors")
@@ -69,12 +69,12 @@ def mark_of(params: Params, root: Path) -> str:
 
 def tokens_mark(params: Params, root: Path) -> str:
     """What the cached tokens depend on: heads that differ in other settings share a cache."""
-    config, finetune = params.saga, params.finetune
+    config, recipe = params.saga, params.finetune.recipe
     views = (config.seed, config.views, config.draw_block, config.token_blocks, config.drop_sie,
-             config.domain == "clip", finetune.flip, finetune.pad, finetune.erase, finetune.occluded)
+             config.domain == "clip", recipe.flip, recipe.pad, recipe.erase, recipe.occluded)
     return checkpoint.fingerprint(views, checkpoint.inputs(
         root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
-        *(root / f"models/finetune/clip_reid/{name}" for name in ("weights.safetensors", "model.json"))))
+        *(root / f"models/clip_reid/{name}" for name in ("weights.safetensors", "model.json"))))
 
 
 def _phases(params: Params, head: SagaHead, text: TextEncoder, tokens: TokenSource, data: TrainingImages, mark: str,
@@ -103,7 +103,7 @@ def _stage4(params: Params, earlier: Outcome, head: SagaHead, text: TextEncoder,
     """End to end; the backbone and head of before come back where stage 4 did not reach their score."""
     config, reid, done = params.saga, watch.reid.model, params.saga.epochs_a + params.saga.epochs_b
     texts = read_text_features(root / "models/prompts").to(watch.reid.device)
-    job = stage4_job(config, params.finetune, head, reid, text, data, texts, spec, watch.score)
+    job = stage4_job(config, params.finetune.recipe, head, reid, text, data, texts, spec, watch.score)
     kept = {name: value.clone() for name, value in job.module.state_dict().items()}
     later = Trainer(job, root / f".checkpoints/saga-4-{mark}.pt", mark, params.runtime.checkpoint_steps,
                     PhaseRecorder(recorder, earlier.steps, done)).run()

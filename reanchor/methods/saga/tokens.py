@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import Finetune, Saga
+from reanchor.config.sections.training import FinetuneRecipe, Saga
 from reanchor.errors import ReanchorError
 from reanchor.files import plain_disk_errors, write_json
 from reanchor.methods.clip_reid.model import ReidModel
@@ -47,7 +47,7 @@ class AugmentedViews:
     """V augmented views of every training image, each a function of (seed, block, view)."""
 
     data: TrainingImages
-    finetune: Finetune
+    recipe: FinetuneRecipe
     spec: ClipSpec
     seed: int
     views: int
@@ -57,7 +57,7 @@ class AugmentedViews:
         """The normalised images [<= size, 3, H, W] of the block that begins at image `start`."""
         generator = Generator().manual_seed(hash_seed(self.seed, start, view))
         chosen = np.arange(start, min(start + self.size, len(self.data.rows)))
-        return augment(self.data.take(chosen, self.finetune.occluded, generator), self.finetune, self.spec, generator)
+        return augment(self.data.take(chosen, self.recipe.occluded, generator), self.recipe, self.spec, generator)
 
     def take(self, chosen: np.ndarray, view: np.ndarray) -> Tensor:
         """Single images [B, 3, H, W]; the whole block of each is drawn again."""
@@ -103,10 +103,10 @@ class CachedTokens:
         return TokenBatch(cameras=torch.from_numpy(self.cameras[chosen]).to(self.device), **read)
 
 
-def open_tokens(path: Path, model: ReidModel, data: TrainingImages, finetune: Finetune, config: Saga,
+def open_tokens(path: Path, model: ReidModel, data: TrainingImages, recipe: FinetuneRecipe, config: Saga,
                 spec: ClipSpec) -> TokenSource:
     """The source that `saga.cache` names; a cache is made at `path`, or continued."""
-    fresh = FreshTokens(model, AugmentedViews(data, finetune, spec, config.seed, config.views, config.draw_block),
+    fresh = FreshTokens(model, AugmentedViews(data, recipe, spec, config.seed, config.views, config.draw_block),
                         tapped_blocks(config.token_blocks, model.encoder.depth))
     if config.cache == "none":
         return fresh

@@ -12,14 +12,14 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.tokenizer import tokenize
-from reanchor.config.sections.text import TextRecipe
+from reanchor.config.sections.text import TbpsTerms
 from reanchor.methods.tbps.mlm import mask_words
 from reanchor.methods.tbps.views import as_float, pool_view, random_mirror, simclr_view, standardise
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.words import delete_words
 from reanchor.training.gradient_cache import Batch
 
-VIEWS = {"none": lambda images, _: images, "flip": random_mirror, "pool": pool_view}  # by `TextRecipe.augment`
+VIEWS = {"none": lambda images, _: images, "flip": random_mirror, "pool": pool_view}  # by `TbpsTerms.augment`
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Draws:
 
     pairs: SentencePairs
     spec: ClipSpec
-    recipe: TextRecipe
+    recipe: TbpsTerms
     occluded: float  # chance of an image's OGor copy
     back: list[str] | None = None  # [P] back translations, "" where there is none
 

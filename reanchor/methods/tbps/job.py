@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from reanchor.config.sections.text import TEXT_TERMS, Tbps, TextRecipe
+from reanchor.config.sections.text import TEXT_TERMS, TbpsRecipe, TbpsTerms
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.losses import (
     alpha_at,
@@ -26,7 +26,7 @@ from reanchor.training.ranks import gather, own_share
 from reanchor.training.schedule import warmup_linear_cosine
 
 
-def text_losses(model: TbpsModel, features: Batch, labels: Tensor, recipe: TextRecipe, config: Tbps, alpha: float
+def text_losses(model: TbpsModel, features: Batch, labels: Tensor, recipe: TbpsTerms, config: TbpsRecipe, alpha: float
                 ) -> dict[str, Tensor]:
     """The terms that have a weight, unweighted, and their weighted sum "loss".
 
@@ -56,7 +56,7 @@ def text_losses(model: TbpsModel, features: Batch, labels: Tensor, recipe: TextR
 class TbpsRun:
     """Batches, losses and rates of one training; an epoch runs over every (image, sentence) pair."""
 
-    def __init__(self, config: Tbps, recipe: TextRecipe, model: TbpsModel, draws: Draws):
+    def __init__(self, config: TbpsRecipe, recipe: TbpsTerms, model: TbpsModel, draws: Draws):
         self.config, self.recipe, self.model, self.draws = config, recipe, model, draws
         self.epoch, self.steps, self.step = 0, 1, 0
 

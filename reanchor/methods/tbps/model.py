@@ -6,7 +6,7 @@ Shapes: B pairs, L slots, E joint width, C identities.
 import torch
 from torch import Tensor, nn
 
-from reanchor.config.sections.text import TextRecipe
+from reanchor.config.sections.text import TbpsTerms
 from reanchor.errors import ReanchorError
 from reanchor.methods.tbps.mlm import MaskedWords, word_states
 from reanchor.text.towers import DualEncoder
@@ -26,7 +26,7 @@ class TbpsModel(nn.Module):
         ReanchorError: masked words on an image tower without tokens, or dropout of attention that knows none.
     """
 
-    def __init__(self, towers: DualEncoder, recipe: TextRecipe, identities: int):
+    def __init__(self, towers: DualEncoder, recipe: TbpsTerms, identities: int):
         super().__init__()
         self.towers = towers
         width = towers.image.embed

@@ -8,13 +8,13 @@ import torch
 
 from reanchor.clip.model import Clip
 from reanchor.config.params import Params
-from reanchor.config.sections.text import Tbps, TextRecipe
+from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
 from reanchor.files import atomic_directory
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.job import TbpsRun
 from reanchor.methods.tbps.model import TbpsModel
 from reanchor.text.back_translation import read_back_translations
-from reanchor.text.pairs import SentencePairs
+from reanchor.text.pairs import SentencePairs, require_captions
 from reanchor.text.towers import DualEncoder, DualSearcher, save_dual
 from reanchor.text.validation import RULE, TextValidation
 from reanchor.training import checkpoint
@@ -24,8 +24,6 @@ from reanchor.training.loop import Trainer
 from reanchor.training.ranks import join_ranks, rank, world_size
 from reanchor.training.recorder import Recorder
 
-MODELS = ("clip_tuned", "sdm", "tbps_clip")
-
 
 def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:
     """Train "clip_tuned", "sdm" or "tbps_clip"; keep the epoch with the best validation score.
@@ -33,10 +31,12 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     Under torchrun the ranks share every batch, and the first one writes; the others return no figures.
 
     Raises:
+        Skipped: the dataset's captions are too few to train and to choose on.
         ReanchorError: no backbone, no captions, nothing held out, or a loss that is not finite.
     """
-    config, runtime = params.tbps, params.runtime
-    recipe: TextRecipe = getattr(config, name)
+    require_captions(root / "data/prepared")
+    config, runtime = params.tbps.recipe, params.runtime
+    recipe: TbpsTerms = getattr(params.tbps, name)
     device = join_ranks(choose_device(runtime.device))
     clip = Clip.load(root / "models/backbone")
     every = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec, config.context, recipe.clean)
@@ -48,9 +48,9 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     back = read_back_translations(root / config.captions_bt, root / "data/prepared", pairs, recipe.clean
                                   ) if recipe.back_translation else None
     run = TbpsRun(config, recipe, model, Draws(pairs, clip.spec, recipe, config.occluded, back))
-    job = run.job(f"tbps@{name}", lambda: validation.score(searcher))
+    job = run.job(name, lambda: validation.score(searcher))
     mark = mark_of(name, params, root)
-    outcome = Trainer(job, root / f".checkpoints/tbps-{name}-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
+    outcome = Trainer(job, root / f".checkpoints/{name}-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
     if rank():
         return {}
     with atomic_directory(out) as folder:
@@ -60,11 +60,11 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
             "cut_validation_sentences": cut, "selection": RULE}
 
 
-def build_model(clip: Clip, identities: int, config: Tbps, recipe: TextRecipe) -> TbpsModel:
+def build_model(clip: Clip, identities: int, config: TbpsRecipe, recipe: TbpsTerms) -> TbpsModel:
     """The backbone's towers with seeded heads where the recipe needs some."""
     torch.manual_seed(config.seed)
     model = TbpsModel(DualEncoder(clip, config.context, recipe.clean), recipe, identities)
-    refuse_batch_statistics(model, "tbps.chunk", config.chunk)
+    refuse_batch_statistics(model, "tbps.recipe.chunk", config.chunk)
     if world_size() > 1:
         refuse_batch_statistics(model, "torchrun --nproc-per-node", world_size())
     return model
@@ -82,13 +82,13 @@ def few_shot(pairs: SentencePairs, share: float, of: str, seed: int) -> Sentence
 
 def trained_with(name: str, params: Params) -> dict:
     """The settings that shaped a model, by section; those of the other models are left out."""
-    tbps = {key: value for key, value in asdict(params.tbps).items() if key not in MODELS or key == name}
+    tbps = {"recipe": asdict(params.tbps.recipe), name: asdict(getattr(params.tbps, name))}
     return {"prepare": asdict(params.prepare), "tbps": tbps}
 
 
 def mark_of(name: str, params: Params, root: Path) -> str:
     """What this training's result depends on."""
-    paths = [root / params.tbps.captions_bt,
+    paths = [root / params.tbps.recipe.captions_bt,
              root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
              root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
     return checkpoint.fingerprint(name, asdict(params.tbps), checkpoint.inputs(*paths))

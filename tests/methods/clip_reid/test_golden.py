@@ -11,7 +11,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.training import Finetune, LossWeights, Prompts
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts
 from reanchor.methods.clip_reid.finetune import lr_factor, optimizer_of, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, stage1_losses, stage1_lr, text_features
@@ -21,7 +21,8 @@ from reanchor.training.losses import batch_hard_triplet, euclidean, identity_cro
 
 STAGE1 = Prompts(epochs=120, batch=64, lr=3.5e-4, warmup_epochs=5, warmup_lr=1e-5, min_lr=1e-6, weight_decay=1e-4)
 
-PUBLISHED = Finetune(epochs=60, optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0, weight_decay=1e-4,
+PUBLISHED = FinetuneRecipe(epochs=60, optimizer="adam", lr=5e-6, bias_lr_factor=2.0, head_lr_factor=1.0,
+                           weight_decay=1e-4,
                      schedule="multistep", milestones=[30, 50], warmup_epochs=10, warmup_factor=0.1)
 
 SIE = SideSettings("camera", cameras=4, views=1, coefficient=3.0)
@@ -172,6 +173,6 @@ def test_the_cnn_recipe_s_learning_rates_agree():
     want = golden("B_lr")
     got = [stage1_lr(replace(STAGE1, epochs=60), epoch) for epoch in range(60)]
     assert_close(torch.tensor(got, dtype=torch.float64), want["stage1_cnn"], atol=1e-12, rtol=0)
-    recipe = Finetune(epochs=120, schedule="multistep", milestones=[40, 70], warmup_epochs=10, warmup_factor=0.01)
+    recipe = FinetuneRecipe(epochs=120, schedule="multistep", milestones=[40, 70], warmup_epochs=10, warmup_factor=0.01)
     got = [3.5e-4 * lr_factor(recipe, epoch, 0, 10) for epoch in range(120)]
     assert_close(torch.tensor(got, dtype=torch.float64), want["stage2_cnn"][1:], atol=1e-12, rtol=0)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from composed import composed
 from evaluation_fakes import make_study
+from reanchor.evaluation.histogram import ColourHistogram
 from recorders import Rows
 from safetensors.torch import load_file
 
@@ -17,7 +18,6 @@ from reanchor.config.sections.judging import Evaluate
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import load_study
-from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.evaluation.measure import measure_method
 from reanchor.evaluation.outputs import protocol
 from reanchor.evaluation.validation import LAST_EPOCH
@@ -30,7 +30,8 @@ from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.loop import Trainer
 
 SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "prepare.validation_share=0",
-         "finetune.epochs=2", "finetune.identities=4", "finetune.pad=2", "finetune.warmup_epochs=0"]
+         "finetune.recipe.epochs=2", "finetune.recipe.identities=4", "finetune.recipe.pad=2",
+         "finetune.recipe.warmup_epochs=0"]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_all_identities_train_and_the_last_epoch_is_kept(street, monkeypatch):
         last.update({name: value.clone() for name, value in self.job.module.state_dict().items()})
 
     monkeypatch.setattr(Trainer, "_end_epoch", remember)
-    rows, out = Rows(), street / "models/finetune/baseline"
+    rows, out = Rows(), street / "models/baseline"
     figures = train_stage2("baseline", composed(*SMALL), street, out, rows)
     assert figures["selection"] == LAST_EPOCH and not {"val_score", "best_epoch"} & set(figures)
     assert [row["epoch"] for row in rows.rows] == [1, 2] and "score" not in rows.rows[-1]

@@ -19,7 +19,7 @@ from torch.testing import assert_close
 
 from reanchor.config.params import Params, Runtime
 from reanchor.config.sections.data import Prepare
-from reanchor.config.sections.training import Finetune, Prompts
+from reanchor.config.sections.training import FinetuneRecipe, Prompts
 from reanchor.data.prepare import prepare
 from reanchor.formats.images import ImageStore
 from reanchor.formats.labels import Labels
@@ -31,8 +31,9 @@ from reanchor.methods.clip_reid.texts import LearnedTexts, open_texts
 from reanchor.methods.clip_reid.train import build_model, embed_with
 from reanchor.training.images import TrainingImages, plain_features
 
-STILL = ["method=clip_reid", "train=clip_reid_vit", "finetune.flip=0", "finetune.pad=0", "finetune.erase=0",
-         "finetune.precision=fp32", "finetune.identities=2", "finetune.images=2"]
+STILL = ["method=clip_reid", "train=clip_reid_vit", "finetune.recipe.flip=0", "finetune.recipe.pad=0",
+         "finetune.recipe.erase=0",
+         "finetune.recipe.precision=fp32", "finetune.recipe.identities=2", "finetune.recipe.images=2"]
 
 
 @functools.cache
@@ -152,7 +153,7 @@ def entering(model: ReidModel, run) -> Tensor:
     return tokens
 
 
-def sided(ablation: str, **changes) -> tuple[Finetune, TrainingImages, ReidModel]:
+def sided(ablation: str, **changes) -> tuple[FinetuneRecipe, TrainingImages, ReidModel]:
     """A preset's model, its embeddings large enough to be seen."""
     params, data = preset(ablation), street()
     params = replace(params, finetune=replace(params.finetune, **changes))

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.config.sections.judging import FEATURES
-from reanchor.config.sections.training import Finetune, LossWeights
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.finetune import finetune_job, stage2_losses, text_losses
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
@@ -20,7 +20,7 @@ from reanchor.methods.clip_reid.prompts import PromptLearner, average_losses
 from reanchor.methods.clip_reid.side import SideInformation, SideSettings
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts, LearnedTexts
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.training.images import TrainingImages, average_features
 from reanchor.training.losses import batch_hard_triplet
 
@@ -66,7 +66,7 @@ def test_an_unknown_view_adds_nothing():
 
 
 @pytest.mark.parametrize(("kind", "camids", "viewids", "message"), [
-    ("camera", [1, 4], None, r"camera 4 has no embedding, allowed are 1 to 3 .*finetune.sie=none"),
+    ("camera", [1, 4], None, r"camera 4 has no embedding, allowed are 1 to 3 .*finetune.recipe.sie=none"),
     ("camera", [0], None, r"camera 0 has no embedding"),
     ("both", [1], [5], r"view 5 has no embedding, allowed are 0 to 4"),
 ])
@@ -143,7 +143,7 @@ def test_one_stage_training_moves_the_prompts_at_their_own_rate():
     model, prompts = ReidModel(clip.image_encoder(), identities=3), learner()
     nobody = np.zeros(12, np.int64)
     data = TrainingImages(np.zeros((12, 64, 32, 3), np.uint8), np.arange(12), np.arange(12) // 4, nobody + 1, nobody)
-    config = Finetune(identities=2, images=2, lr=1e-3, prompt_lr=0.25)
+    config = FinetuneRecipe(identities=2, images=2, lr=1e-3, prompt_lr=0.25)
     texts = LearnedTexts(prompts, clip.text_encoder())
     job = finetune_job("x", config, LossWeights(i2tce=0.0, i2t=1.0, t2i=1.0), model, data, texts, clip.spec, None)
     moved = [group for group in job.optimizer.param_groups if group["params"][0] is prompts.context]

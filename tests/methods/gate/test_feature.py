@@ -10,9 +10,9 @@ from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.methods.clip_reid.model import retrieval_feature
+from reanchor.methods.embedders import load_embedder
 from reanchor.methods.gate.feature import look
 from reanchor.methods.gate.store import save_gated
-from reanchor.methods.load import load_embedder
 
 IMAGES = torch.randn(4, 3, 64, 32, generator=Generator().manual_seed(0))
 SIDE = torch.randn(4, 64, generator=Generator().manual_seed(1))

@@ -10,7 +10,7 @@ from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.config.sections.data import Occlude
-from reanchor.config.sections.training import Finetune, Gate
+from reanchor.config.sections.training import FinetuneRecipe, Gate
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
@@ -155,7 +155,7 @@ def network() -> VisibilityNetwork:
 
 def test_the_loss_is_the_soft_cross_entropy_of_every_token(library):
     made, stream, spec = network(), make(library), tiny_clip().spec
-    plain = Finetune(flip=0.0, pad=0)
+    plain = FinetuneRecipe(flip=0.0, pad=0)
     job = visibility_job(Gate(batch=4), plain, made, spec, stream, np.arange(6), None)
     got = job.losses(np.array([3, 1]), seeded(9))["loss"]
     images, masks = stream.batch(np.array([3, 1]), 0.9, seeded(9))
@@ -168,7 +168,7 @@ def test_the_loss_is_the_soft_cross_entropy_of_every_token(library):
 
 def test_labels_move_with_their_images(library):
     made, stream, spec, seen = network(), make(library), tiny_clip().spec, {}
-    mirrored = Finetune(flip=1.0, pad=0)
+    mirrored = FinetuneRecipe(flip=1.0, pad=0)
     job = visibility_job(Gate(), mirrored, made, spec, stream, np.arange(6), None)
     made.forward = lambda pixels: seen.setdefault("pixels", pixels)[:, 0, ::16, ::16].flatten(1) * 0
     loss = job.losses(np.array([2]), seeded(4))["loss"]

@@ -59,7 +59,7 @@ def test_both_options_compose():
 
 
 @pytest.mark.parametrize(("gate", "parents"), [
-    ({"model": "baseline"}, ("models/backbone", "models/finetune/baseline")),
+    ({"model": "baseline"}, ("models/backbone", "models/baseline")),
     ({"model": "baseline", "trained": True}, ("models/backbone",)),
     ({"source": "saga"}, ("models/saga",)),  # which holds a backbone of its own
     ({"source": "network", "trained": True}, ("models/backbone", "models/prompts")),

@@ -8,7 +8,7 @@ from golden_files import tiny_clip
 from torch import Generator, Tensor
 from torch.testing import assert_close
 
-from reanchor.config.sections.training import Finetune, LossWeights
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.errors import ReanchorError
 from reanchor.formats.occlusion import OBJECT, TARGET
 from reanchor.methods.clip_reid.model import ReidModel
@@ -121,7 +121,7 @@ def joint_data() -> GeneratedImages:
                            cameras=blank, views=blank, stream=Stream())
 
 
-SETTINGS = Finetune(identities=2, flip=1.0, pad=0, erase=1.0, occluded=0.7, token_block=1)
+SETTINGS = FinetuneRecipe(identities=2, flip=1.0, pad=0, erase=1.0, occluded=0.7, token_block=1)
 
 
 def test_what_is_erased_is_not_visible_and_masks_move_with_images():

@@ -25,12 +25,12 @@ from reanchor.formats.occlusion import TARGET
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import save_reid
+from reanchor.methods.embedders import load_embedder
 from reanchor.methods.gate.gates import NetworkGates
 from reanchor.methods.gate.headroom import chosen_conditions, validation_masks
 from reanchor.methods.gate.store import gate_model, read_gated, save_gated
 from reanchor.methods.gate.train import train_gate
 from reanchor.methods.gate.visibility import VisibilityNetwork
-from reanchor.methods.load import load_embedder
 from reanchor.methods.saga.store import blank_head, read_saga, save_saga
 from reanchor.occlusion.suites import make_occluded
 from reanchor.streetfolk.dataset import render_dataset
@@ -82,7 +82,7 @@ def street(tmp_path_factory) -> Path:
     model = ReidModel(clip.image_encoder(), 8, SideSettings("camera", 6, 1, 3.0))
     model.initialise(Generator().manual_seed(0))
     model.side.table.data.mul_(30)  # to be seen
-    with atomic_directory(root / "models/finetune/baseline") as folder:
+    with atomic_directory(root / "models/baseline") as folder:
         save_reid(model, clip.spec, "baseline", folder)
     return root
 
@@ -101,7 +101,7 @@ def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
     curve = Curve()
     figures = train_gate(params(), root, root / "models/gate", curve)
     state, before = (load_file(root / path / "weights.safetensors") for path in ("models/gate",
-                                                                                 "models/finetune/baseline"))
+                                                                                 "models/baseline"))
     for name, value in before.items():
         assert torch.equal(state[name.replace("encoder.", "encoder.plain.", 1)], value)
     assert {row["epoch"] for _, row in curve.rows} == {1, 2}
@@ -127,7 +127,7 @@ def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
     want = retrieval_feature(model.encode(pixels, torch.tensor([0, 3, 5])).features)
     assert_close(torch.from_numpy(got.features), torch.nn.functional.normalize(want, dim=1).detach(), atol=1e-5, rtol=0)
     assert_close(torch.from_numpy(got.token_weights), weights / weights.sum(1, keepdim=True))
-    plain = load_embedder(root / "models/finetune/baseline").embed(images, np.array([1, 4, 6]))
+    plain = load_embedder(root / "models/baseline").embed(images, np.array([1, 4, 6]))
     assert np.abs(got.features - plain.features).max() > 1e-3
     elsewhere = embedder.embed(images, np.array([2, 4, 6])).features
     assert np.abs(got.features - elsewhere).max(1)[0] > 1e-3  # SIE
@@ -174,7 +174,7 @@ def test_a_shared_gate_is_trained_after_stage_2_or_with_it(root, trained):
     curve = Curve()
     settings = params(source="shared", shared_blocks=[1, 2], trained=trained)
     figures = train_gate(settings, root, root / "models/gate", curve)
-    tuned = load_file(root / "models/finetune/baseline/weights.safetensors")
+    tuned = load_file(root / "models/baseline/weights.safetensors")
     got = load_file(root / "models/gate/weights.safetensors")
     name = "visual.transformer.resblocks.0.mlp.c_fc.weight"
     assert torch.equal(got[f"encoder.network.trunk.{name}"], tuned[f"encoder.{name}"]) == (not trained)
@@ -198,8 +198,8 @@ def test_the_control_needs_no_network(root):
 
 def test_the_stage_writes_metrics_and_curve_or_says_that_it_was_skipped(street, workspace, monkeypatch):
     from omegaconf import OmegaConf
-
     from stages.gate import body
+
     from stages.runner import run_stage
 
     (workspace / "data").symlink_to(street / "data")
@@ -215,7 +215,7 @@ def test_the_stage_writes_metrics_and_curve_or_says_that_it_was_skipped(street, 
         (workspace / "params.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(settings)))
         run_stage("gate", body)
         metrics = json.loads((workspace / "reports/gate/metrics.json").read_text())
-        rows = list(csv.DictReader((workspace / "reports/gate/gate/curves.csv").read_text().splitlines()))
+        rows = list(csv.DictReader((workspace / "reports/gate/curves.csv").read_text().splitlines()))
         assert not list((workspace / ".checkpoints").glob("gate-*"))
         if train:
             assert metrics["gated_mAP_whole"] > 0 and [row["epoch"] for row in rows] == ["1", "2"]

@@ -13,10 +13,10 @@ from torch.testing import assert_close
 from reanchor.clip.tokenizer import tokenize
 from reanchor.config.sections.mgcc import MgccModel
 from reanchor.errors import ReanchorError
-from reanchor.methods.load_searcher import load_searcher
 from reanchor.methods.mgcc.attention import attended_block, causal_block
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
+from reanchor.methods.searchers import load_searcher
 from reanchor.training.augment import normalise
 
 TEXTS = ["A man in a red coat and blue jeans.", "A woman.", "", "She wears a white shirt, black shoes and a green hat, "

@@ -20,10 +20,10 @@ from reanchor.config.params import Params
 from reanchor.config.sections.mgcc import Mgcc as Config
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
-from reanchor.methods.load_searcher import load_searcher
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.train import lr_factor, mgcc_job, optimizer_of, train_mgcc
+from reanchor.methods.searchers import load_searcher
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.validation import TextValidation
 from reanchor.training.loop import Trainer
@@ -213,7 +213,7 @@ def test_the_paper_recipe_and_every_documented_command_compose():
 @pytest.mark.parametrize("occlusion", ["text_paper", "text_released"])
 def test_baselines_train_on_the_images_that_mgcc_trains_on(occlusion):
     params = settings("method=text", "train=mgcc_vit_b32", f"occlusion={occlusion}", "profile=full")
-    assert params.tbps.occluded == params.mgcc.occluded == 1.0
+    assert params.tbps.recipe.occluded == params.mgcc.occluded == 1.0
 
 
 def test_the_benchmark_has_every_pair_of_ratios_of_table_4():

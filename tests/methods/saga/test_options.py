@@ -14,7 +14,7 @@ from reanchor.config.sections.training import Saga
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.flip import FlipAveraged, FlipBeside
 from reanchor.formats.embedder import Embedding
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.methods.saga.anchors import phrase_context
 from reanchor.methods.saga.batch import TokenBatch, tapped_blocks, token_batch
 from reanchor.methods.saga.build import build_head, check_anchors

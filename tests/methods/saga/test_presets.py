@@ -16,7 +16,7 @@ from reanchor.config.params import Params
 from reanchor.data.prepare import prepare
 from reanchor.methods.clip_reid.prompts import train_prompts
 from reanchor.methods.clip_reid.train import train_stage2
-from reanchor.methods.load import load_embedder
+from reanchor.methods.embedders import load_embedder
 from reanchor.methods.saga.run import train_saga
 from reanchor.occlusion.suites import make_occluded
 from reanchor.streetfolk.captions import vocabulary
@@ -25,8 +25,10 @@ from stages.compose import composition
 
 SIZE = (64, 32)
 SMALL = ["profile=smoke", "prepare.height=64", "prepare.width=32", "backbone.stride=0", "prompts.epochs=1",
-         "prompts.warmup_epochs=0", "prompts.context=4", "finetune.epochs=1", "finetune.identities=4", "finetune.pad=2",
-         "finetune.warmup_epochs=0", "finetune.sie=camera", "finetune.precision=fp32", "saga.identities=4",
+         "prompts.warmup_epochs=0", "prompts.context=4", "finetune.recipe.epochs=1", "finetune.recipe.identities=4",
+         "finetune.recipe.pad=2",
+         "finetune.recipe.warmup_epochs=0", "finetune.recipe.sie=camera", "finetune.recipe.precision=fp32",
+         "saga.identities=4",
          "saga.epochs_a=1", "saga.epochs_b=1", "saga.warmup_epochs=0", "saga.views=2"]
 # Between them: all kinds of anchors and domain anchors, both caches, two paths, depth 0, stage 4, SIE or none.
 CASES = {
@@ -59,7 +61,7 @@ def street(tmp_path_factory) -> Path:
     (root / "models/backbone").mkdir(parents=True)
     clip.save(root / "models/backbone")
     train_prompts(params.prompts, root, root / "models/prompts", params.runtime, Rows())
-    train_stage2("clip_reid", params, root, root / "models/finetune/clip_reid", Rows())
+    train_stage2("clip_reid", params, root, root / "models/clip_reid", Rows())
     return root
 
 

@@ -8,7 +8,7 @@ from golden_files import FORWARD, GRADIENT, golden, tiny_clip
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.training import Finetune, LossWeights, Prompts
+from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.extras import centralise_parts
 from reanchor.evaluation.nfc import centralise
@@ -21,7 +21,8 @@ from reanchor.methods.saga.features import concat, fuse
 
 STAGE1 = Prompts(context=8, zero_slots=8, before="", after="person.", schedule="saga", epochs=100, batch=64, lr=3.5e-4,
                  warmup_lr=1e-5, min_lr=1e-6, warmup_epochs=5, weight_decay=1e-4)
-STAGE2 = Finetune(epochs=80, optimizer="adam", lr=5e-6, schedule="multistep", milestones=[40, 70], warmup_epochs=0,
+STAGE2 = FinetuneRecipe(epochs=80, optimizer="adam", lr=5e-6, schedule="multistep", milestones=[40, 70],
+                        warmup_epochs=0,
                   warmup_steps=10, warmup_factor=0.1, heads="cls", neck_bias=True)
 
 
@@ -95,10 +96,10 @@ def test_the_preset_has_both_stages():
     for name in ("epochs", "optimizer", "lr", "schedule", "milestones", "warmup_epochs", "warmup_steps",
                  "warmup_factor", "heads", "neck_bias"):
         assert getattr(params.finetune, name) == getattr(STAGE2, name), name
-    assert params.finetune.sie_coefficient == 3.0
+    assert params.finetune.recipe.sie_coefficient == 3.0
 
 
-@pytest.mark.parametrize("wrong", [["finetune.schedule=cosine"], ["finetune.warmup_epochs=1"]])
+@pytest.mark.parametrize("wrong", [["finetune.recipe.schedule=cosine"], ["finetune.recipe.warmup_epochs=1"]])
 def test_a_warm_up_is_of_steps_or_of_epochs(wrong):
     with pytest.raises(ReanchorError, match=r"finetune\.warmup_steps: got 10 with schedule"):
         composed("train=saga_market1501", "backbone=openai_vit_b16", *wrong)

@@ -161,7 +161,7 @@ def test_the_size_is_said_beforehand(tmp_path):
 
 def test_heads_share_a_cache_as_far_as_their_tokens_are_the_same(tmp_path):
     for name in ("data/prepared/manifest.parquet", "data/occluded/suites.json",
-                 "models/finetune/clip_reid/weights.safetensors", "models/finetune/clip_reid/model.json"):
+                 "models/clip_reid/weights.safetensors", "models/clip_reid/model.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
 
@@ -173,5 +173,5 @@ def test_heads_share_a_cache_as_far_as_their_tokens_are_the_same(tmp_path):
     others = [mark(**other) for other in ({"seed": 1}, {"views": 3}, {"token_blocks": [4]}, {"draw_block": 8},
                                           {"domain": "clip"}, {"drop_sie": True})]
     others += [mark("finetune", **other) for other in ({"erase": 0.1}, {"occluded": 0.1}, {"pad": 1}, {"flip": 0.0})]
-    (tmp_path / "models/finetune/clip_reid/weights.safetensors").write_text("others")
+    (tmp_path / "models/clip_reid/weights.safetensors").write_text("others")
     assert len({*others, mark()}) == len(others) + 1

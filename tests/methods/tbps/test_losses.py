@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from golden_files import FOLDER, GRADIENT, golden, tiny_clip
 from torch import nn
 
-from reanchor.config.sections.text import Tbps, TextRecipe
+from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
 from reanchor.methods.tbps.batch import mix_pairs
 from reanchor.methods.tbps.job import text_losses
 from reanchor.methods.tbps.losses import (
@@ -31,7 +31,7 @@ from reanchor.training.schedule import warmup_linear_cosine
 LOSS = {"atol": 1e-5, "rtol": 0}
 TAGS = {"a0.5": (0.5, 1 / 0.07), "a0.0": (0.0, 1 / 0.07), "a0.3_clamped": (0.3, 150.0)}
 VIEWS = {"image": "image", "second": "aug1", "simclr_1": "aug_ss_1", "simclr_2": "aug_ss_2", "text": "text"}
-FULL = TextRecipe(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True)
+FULL = TbpsTerms(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, multi_view=True)
 
 
 class Heads(nn.Module):
@@ -54,7 +54,7 @@ def test_terms_and_gradients_are_the_authors(tag):
     values, (alpha, scale) = golden("G_tbps_losses"), TAGS[tag]
     model = Heads(scale, values)
     features = {name: values[key].clone().requires_grad_() for name, key in VIEWS.items()}
-    terms = text_losses(model, features, values["id"], FULL, Tbps(), alpha)
+    terms = text_losses(model, features, values["id"], FULL, TbpsRecipe(), alpha)
     for name in ("nitc", "ritc", "citc", "ss"):
         torch.testing.assert_close(getattr(FULL, name) * terms[name], values[f"{tag}/{name}_loss"], **LOSS)
     torch.testing.assert_close(terms["loss"], values[f"{tag}/total"], **LOSS)
@@ -67,7 +67,8 @@ def test_terms_and_gradients_are_the_authors(tag):
 def test_the_simplified_model_contrasts_one_view():
     values = golden("G_tbps_losses")
     features = {name: values[name] for name in ("image", "text")}
-    terms = text_losses(Heads(1 / 0.07, values), features, values["id"], TextRecipe(nitc=1.0, ritc=1.0), Tbps(), 0.5)
+    terms = text_losses(Heads(1 / 0.07, values), features, values["id"], TbpsTerms(nitc=1.0, ritc=1.0), TbpsRecipe(),
+                        0.5)
     assert set(terms) == {"nitc", "ritc", "loss"}
     for name in ("nitc", "ritc"):
         torch.testing.assert_close(terms[name], values[f"simplified/{name}_loss"], **LOSS)
@@ -76,7 +77,7 @@ def test_the_simplified_model_contrasts_one_view():
 def test_identity_loss_and_identity_targets_are_the_authors():
     values = golden("G_tbps_losses")
     features = {name: values[name] for name in ("image", "text")}
-    terms = text_losses(Heads(1 / 0.07, values), features, values["id"], TextRecipe(id=1.0), Tbps(), 0.0)
+    terms = text_losses(Heads(1 / 0.07, values), features, values["id"], TbpsTerms(id=1.0), TbpsRecipe(), 0.0)
     torch.testing.assert_close(terms["id"], values["id/id_loss"], **LOSS)
     torch.testing.assert_close(same_identity(values["id"]), values["sim_targets"], atol=1e-6, rtol=0)
 
@@ -110,7 +111,7 @@ def test_weight_decay_spares_what_the_authors_spare():
 
 
 def test_the_optimiser_is_given_every_trained_weight_once():
-    model = TbpsModel(DualEncoder(tiny_clip()), TextRecipe(nitc=1.0, lock=True, dropout=0.05), 5)
+    model = TbpsModel(DualEncoder(tiny_clip()), TbpsTerms(nitc=1.0, lock=True, dropout=0.05), 5)
     decayed, rest = parameter_groups(model, 0.02)
     assert (decayed["weight_decay"], rest["weight_decay"]) == (0.02, 0.0)
     given = [id(p) for p in decayed["params"] + rest["params"]]

@@ -17,7 +17,7 @@ from text_factory import described, make_street, settings, small_clip
 
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
-from reanchor.methods.load_searcher import load_searcher
+from reanchor.methods.searchers import load_searcher
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.job import TbpsRun
 from reanchor.methods.tbps.model import TbpsModel
@@ -28,18 +28,19 @@ from reanchor.text.towers import DualEncoder
 from reanchor.text.words import clean_sentence
 from stages import tbps as stage
 
-TWO_STEPS = ["tbps.epochs=1", "tbps.warmup_epochs=0", "tbps.batch=40", "tbps.few_shot=0.6"]
+TWO_STEPS = ["tbps.recipe.epochs=1", "tbps.recipe.warmup_epochs=0", "tbps.recipe.batch=40", "tbps.recipe.few_shot=0.6"]
 OPTIONS = ["tbps.tbps_clip.mlm=1.0", "tbps.tbps_clip.id=1.0", "tbps.tbps_clip.mixgen=0.25"]
 # (model, further settings, terms it trains with)
 PRESETS = [
     ("clip_tuned", [], {"itc"}), ("sdm", [], {"sdm"}), ("tbps_clip", [], {"nitc", "ritc"}),
     ("tbps_clip", ["ablation=tbps_full"], {"nitc", "ritc", "citc", "ss"}),
     ("tbps_clip", ["ablation=tbps_simplified"], {"nitc", "ritc"}),
-    ("tbps_clip", ["ablation=tbps_few_shot", "tbps.few_shot_of=identities"], {"nitc", "ritc"}),
-    ("tbps_clip", ["train=tbps_clip_vit", "tbps.chunk=30", "finetune.warmup_epochs=0", "prompts.warmup_epochs=0"],
+    ("tbps_clip", ["ablation=tbps_few_shot", "tbps.recipe.few_shot_of=identities"], {"nitc", "ritc"}),
+    ("tbps_clip", ["train=tbps_clip_vit", "tbps.recipe.chunk=30", "finetune.recipe.warmup_epochs=0",
+                   "prompts.warmup_epochs=0"],
      {"nitc", "ritc", "citc", "ss"}),
     ("tbps_clip", ["ablation=tbps_full", *OPTIONS], {"nitc", "ritc", "citc", "ss", "mlm", "id"}),
-    ("sdm", ["tbps.context=20", "tbps.precision=bf16"], {"sdm"}),
+    ("sdm", ["tbps.recipe.context=20", "tbps.recipe.precision=bf16"], {"sdm"}),
 ]
 
 
@@ -86,7 +87,8 @@ class Stop(Exception):
 
 @pytest.mark.parametrize("stop_at", [2, 4])
 def test_a_killed_training_ends_with_the_same_weights(street, tmp_path, monkeypatch, stop_at):
-    params = settings("tbps.epochs=2", "tbps.batch=24", "tbps.few_shot=0.35", "ablation=tbps_full", "tbps.chunk=16")
+    params = settings("tbps.recipe.epochs=2", "tbps.recipe.batch=24", "tbps.recipe.few_shot=0.35",
+                      "ablation=tbps_full", "tbps.recipe.chunk=16")
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     train_tbps("tbps_clip", params, street, whole, Rows())
     for checkpoint in (street / ".checkpoints").glob("tbps-*"):
@@ -177,13 +179,13 @@ def test_views_are_those_of_the_recipe(pairs):
 
 
 def test_alpha_and_rate_follow_the_position(pairs):
-    params = settings("tbps.epochs=3", "tbps.batch=50")
+    params = settings("tbps.recipe.epochs=3", "tbps.recipe.batch=50")
     model = build_model(small_clip(), 99, params.tbps, params.tbps.tbps_clip)
     run = TbpsRun(params.tbps, params.tbps.tbps_clip, model, draws(pairs))
     job = run.job("x", None)
     steps = len(job.batches(0))
-    rates = [job.lr_factor(0, step, steps) * params.tbps.lr for step in range(steps)]
-    assert rates[0] == pytest.approx(params.tbps.warmup_lr) and rates[-1] == pytest.approx(params.tbps.lr)
+    rates = [job.lr_factor(0, step, steps) * params.tbps.recipe.lr for step in range(steps)]
+    assert rates[0] == pytest.approx(params.tbps.recipe.warmup_lr) and rates[-1] == pytest.approx(params.tbps.recipe.lr)
     assert (run.epoch, run.step, run.steps) == (0, steps - 1, steps)
     assert job.lr_factor(2, steps - 1, steps) < 0.2
 
@@ -250,7 +252,7 @@ def test_a_wrong_file_of_back_translations_is_one_line(street, pairs, tmp_path, 
         path.write_text(content)
     with pytest.raises(ReanchorError, match=message) as caught:
         read_back_translations(path, street / "data/prepared", pairs)
-    assert "\n" not in str(caught.value) and str(caught.value).startswith(("tbps.captions_bt: ", str(path)))
+    assert "\n" not in str(caught.value) and str(caught.value).startswith(("tbps.recipe.captions_bt: ", str(path)))
 
 
 def stage_run(root: Path, params, model: str = "tbps_clip"):
@@ -273,4 +275,4 @@ def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_pa
         assert re.fullmatch(rf"none of \d+ {images} images has a caption", reason)
     figures = stage.body(stage_run(street, settings(*TWO_STEPS)))
     assert figures["pairs"] == 86 and figures["cut_sentences"] == 0
-    assert (street / "models/tbps/tbps_clip/weights.safetensors").is_file()
+    assert (street / "models/tbps_clip/weights.safetensors").is_file()

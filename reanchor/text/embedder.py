@@ -1,5 +1,6 @@
 """The image side of a text-based model of two features, as an embedder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,12 @@ class JointEmbedder:
         return Embedding(features.cpu().numpy())
 
 
-def load_joint(folder: Path, device: str) -> JointEmbedder:
-    """A pair of trained towers as an embedder."""
+def load(folder: Path, device: str, features: Sequence[str] = (), variant: str = "") -> JointEmbedder:
+    """A pair of trained towers as an embedder of images; it has no further features."""
+    return JointEmbedder(load_searcher(folder, device))
+
+
+def load_searcher(folder: Path, device: str) -> DualSearcher:
+    """A pair of trained towers."""
     model, spec, name = read_dual(folder)
-    return JointEmbedder(DualSearcher(name, model.to(device).eval(), spec))
+    return DualSearcher(name, model.to(device).eval(), spec)

@@ -1,9 +1,30 @@
-"""Which of the repository's files a module imports, directly or through others, found without running it."""
+"""Which of the repository's files a module imports, directly or through others, found without running it.
+
+A stage depends on these files, and a checkpoint is continued by the same ones.
+"""
 
 import ast
+import functools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 PACKAGES = ("reanchor", "stages", "pipelines")
+
+# How settings, files, processes and stages are handled. None of it shapes a result: settings are dependencies of their
+# own, and records of methods say where code lies.
+NEUTRAL = (
+    "reanchor/errors.py", "reanchor/files.py", "reanchor/imports.py", "reanchor/interruption.py", "reanchor/workers.py",
+    "reanchor/config/", "reanchor/methods/method.py", "reanchor/methods/registry.py", "reanchor/methods/lineage.py",
+    "reanchor/methods/dependencies.py",
+    "stages/",
+)
+
+
+def shaping(root: Path, *modules: str) -> list[str]:
+    """The files of `closure` that can shape a result: neither NEUTRAL nor a package's docstring; sorted."""
+    found = set().union(*(closure(root, module) for module in modules))
+    return sorted(file for file in found if not file.startswith(NEUTRAL) and not _is_record(file)
+                  and not file.endswith("__init__.py"))
 
 
 def closure(root: Path, module: str) -> set[str]:
@@ -16,7 +37,7 @@ def closure(root: Path, module: str) -> set[str]:
         if name in found or file is None:
             continue
         found[name] = file
-        queue += _parents(name) + _imported(root, name, file)
+        queue += _parents(name) + list(_imported(name, file))
     return {file.relative_to(root).as_posix() for file in found.values()}
 
 
@@ -39,6 +60,10 @@ def imported_eagerly(root: Path, module: str) -> set[str]:
     return outside - set(PACKAGES)
 
 
+def _is_record(file: str) -> bool:
+    return file.startswith("reanchor/methods/") and file.endswith("/method.py")
+
+
 def _file(root: Path, name: str) -> Path | None:
     if name.partition(".")[0] not in PACKAGES:
         return None
@@ -54,13 +79,13 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:count]) for count in range(1, len(parts))]
 
 
-def _imported(root: Path, name: str, file: Path) -> list[str]:
-    tree = ast.parse(file.read_text())
+@functools.cache
+def _imported(name: str, file: Path) -> tuple[str, ...]:
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-    return list(_statements(ast.walk(tree), package))
+    return tuple(_statements(ast.walk(ast.parse(file.read_text())), package))
 
 
-def _statements(nodes, package: str = ""):
+def _statements(nodes: Iterable[ast.AST], package: str = "") -> Iterator[str]:
     """Dotted names of import statements; `from a import b` gives a and a.b, which may be a module."""
     for node in nodes:
         if isinstance(node, ast.Import):

@@ -1,0 +1,1 @@
+"""Colours of clothes without any learning."""

@@ -1,0 +1,1 @@
+"""A model that was trained elsewhere, judged beside those trained here."""

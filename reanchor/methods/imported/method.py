@@ -1,0 +1,8 @@
+"""What the house knows of a model from elsewhere."""
+
+from reanchor.methods.method import IMAGE, Method
+
+METHODS = (
+    Method("imported", "Imported model", place=60, queries=(IMAGE,), stage="imported", settings=("imported",),
+           reads=("${imported.path}",), curve="", features="features", train="reanchor.methods.imported.run:make"),
+)

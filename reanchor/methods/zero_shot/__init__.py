@@ -1,0 +1,1 @@
+"""The backbone as it comes, without fine-tuning."""
