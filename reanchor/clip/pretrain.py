@@ -167,7 +167,7 @@ def pretrain(config: Pretrain, image_size: tuple[int, int], checkpoints: Path, r
     run = PretrainRun(config, clip, pairs)
     run.module.to(choose_device(runtime.device))
     job = run.job()
-    mark = checkpoint.fingerprint(asdict(config), image_size)
+    mark = checkpoint.fingerprint(__name__, asdict(config), image_size)
     outcome = Trainer(job, checkpoints / f"backbone-{mark}.pt", mark, runtime.checkpoint_steps, recorder).run()
     held_out = people(config.identities, HELD_OUT)
     fresh = Pairs(held_out.images, encode_captions(clip, held_out.captions), held_out.pids)

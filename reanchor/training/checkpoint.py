@@ -18,24 +18,29 @@ from tqdm import tqdm
 
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
+from reanchor.imports import shaping
 from reanchor.training.ranks import rank
 
 DIGEST_BYTES = hashlib.sha256().digest_size
 
 
-def fingerprint(*parts: object) -> str:
-    """Sixteen hex digits of everything a run's result depends on: settings, parents' hashes, this code."""
-    text = json.dumps([*parts, code_sha256()], sort_keys=True, default=str)
+def fingerprint(module: str, *parts: object) -> str:
+    """Sixteen hex digits of everything a run's result depends on.
+
+    Args:
+        module: the one that trains: the code is what it imports.
+        parts: settings, hashes of inputs.
+    """
+    text = json.dumps([*parts, code_sha256(module)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @functools.cache
-def code_sha256() -> str:
-    """SHA-256 over the library's sources: a checkpoint of other code is not continued."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+def code_sha256(module: str) -> str:
+    """SHA-256 over the sources that can shape what a module trains: a checkpoint of other code is not continued."""
+    root, digest = Path(__file__).resolve().parents[2], hashlib.sha256()
+    for file in shaping(root, module):
+        digest.update(file.encode() + (root / file).read_bytes())
     return digest.hexdigest()
 
 

@@ -158,7 +158,7 @@ def train_prompts(name: str, params: Params, root: Path, out: Path, recorder: Re
                             clip.spec.tokenizer(), config.zero_slots)
     learner.initialise(Generator().manual_seed(config.seed))
     learner.to(device)
-    mark = checkpoint.fingerprint(asdict(config), checkpoint.inputs(
+    mark = checkpoint.fingerprint(__name__, asdict(config), checkpoint.inputs(
         root / "data/prepared/manifest.parquet", root / "models/backbone/weights.safetensors",
         root / "models/backbone/model.json"))
     job = prompts_job(config, learner, text, images, torch.from_numpy(data.labels).to(device))

@@ -99,7 +99,7 @@ def mark_of(name: str, params: Params, weights: LossWeights, root: Path) -> str:
              root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
     if weights.text:
         paths.append(root / "models/prompts/prompts.safetensors")
-    return checkpoint.fingerprint(name, asdict(params.finetune), checkpoint.inputs(*paths))
+    return checkpoint.fingerprint(__name__, name, asdict(params.finetune), checkpoint.inputs(*paths))
 
 
 def embed_with(model: ReidModel, spec: ClipSpec, device: str, batch: int = 256) -> Embed:

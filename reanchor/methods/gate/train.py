@@ -141,7 +141,7 @@ class GateTraining:
             paths += [self.root / "models" / self.params.gate.model / name
                       for name in ("weights.safetensors", "model.json")]
         settings = (self.params.gate, self.params.finetune, self.params.occlude)
-        return checkpoint.fingerprint(*map(asdict, settings), checkpoint.inputs(*paths))
+        return checkpoint.fingerprint(__name__, *map(asdict, settings), checkpoint.inputs(*paths))
 
 
 def train_gate(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float | str]:

@@ -90,4 +90,4 @@ def mark_of(config: Config, root: Path) -> str:
     """What this training's result depends on."""
     paths = [root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
              root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
-    return checkpoint.fingerprint(asdict(config), checkpoint.inputs(*paths))
+    return checkpoint.fingerprint(__name__, asdict(config), checkpoint.inputs(*paths))

@@ -64,7 +64,7 @@ def mark_of(params: Params, root: Path) -> str:
              root / "models/backbone/model.json", root / "models/backbone/weights.safetensors"]  # for the texts
     if params.saga.epochs_4:
         paths.append(root / "models/prompts/prompts.safetensors")
-    return checkpoint.fingerprint(asdict(params.saga), asdict(params.finetune), checkpoint.inputs(*paths))
+    return checkpoint.fingerprint(__name__, asdict(params.saga), asdict(params.finetune), checkpoint.inputs(*paths))
 
 
 def tokens_mark(params: Params, root: Path) -> str:
@@ -72,7 +72,7 @@ def tokens_mark(params: Params, root: Path) -> str:
     config, recipe = params.saga, params.finetune.recipe
     views = (config.seed, config.views, config.draw_block, config.token_blocks, config.drop_sie,
              config.domain == "clip", recipe.flip, recipe.pad, recipe.erase, recipe.occluded)
-    return checkpoint.fingerprint(views, checkpoint.inputs(
+    return checkpoint.fingerprint("reanchor.methods.saga.tokens", views, checkpoint.inputs(
         root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
         *(root / f"models/clip_reid/{name}" for name in ("weights.safetensors", "model.json"))))
 

@@ -91,4 +91,4 @@ def mark_of(name: str, params: Params, root: Path) -> str:
     paths = [root / params.tbps.recipe.captions_bt,
              root / "data/prepared/manifest.parquet", root / "data/occluded/suites.json",
              root / "models/backbone/weights.safetensors", root / "models/backbone/model.json"]
-    return checkpoint.fingerprint(name, asdict(params.tbps), checkpoint.inputs(*paths))
+    return checkpoint.fingerprint(__name__, name, asdict(params.tbps), checkpoint.inputs(*paths))
