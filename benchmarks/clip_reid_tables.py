@@ -76,7 +76,7 @@ def train_and_judge(model: str, params: Params, root: Path, study: Study) -> dic
         (place / "data").symlink_to(root / "data")
         (place / "models/backbone").symlink_to(root / "models/backbone")
         if model == "clip_reid":
-            train_prompts(params.prompts, place, place / "models/prompts", params.runtime, Silent())
+            train_prompts("prompts", params, place, place / "models/prompts", Silent())
         train_stage2(model, params, place, place / "out", Silent())
         embedder = load_embedder(place / "out", params.runtime.device)
         gallery = _features(embedder, study, study.images, study.gallery_rows, study.gallery_rows)

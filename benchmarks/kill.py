@@ -21,11 +21,10 @@ from benchmarks.faults.case import ROOT, digest, python, start
 
 STAGES = {
     "backbone": (["stages.backbone"], "models/backbone/weights.safetensors"),
-    "prompts": (["stages.prompts"], "models/prompts/prompts.safetensors"),
-    "baseline": (["stages.finetune", "--model", "baseline"], "models/baseline/weights.safetensors"),
-    "clip_reid": (["stages.finetune", "--model", "clip_reid"],
-                           "models/clip_reid/weights.safetensors"),
-    "saga": (["stages.saga"], "models/saga/weights.safetensors"),
+    "prompts": (["stages.train", "prompts"], "models/prompts/prompts.safetensors"),
+    "baseline": (["stages.train", "baseline"], "models/baseline/weights.safetensors"),
+    "clip_reid": (["stages.train", "clip_reid"], "models/clip_reid/weights.safetensors"),
+    "saga": (["stages.train", "saga"], "models/saga/weights.safetensors"),
 }
 
 

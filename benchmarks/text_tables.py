@@ -96,7 +96,7 @@ def train_and_judge(model: str, params: Params, root: Path, place: Path, study: 
         if model == "mgcc":
             from reanchor.methods.mgcc.train import train_mgcc
 
-            train_mgcc(params, place, folder, Silent())
+            train_mgcc("mgcc", params, place, folder, Silent())
         else:
             from reanchor.methods.tbps.train import train_tbps
 

@@ -38,6 +38,7 @@ def main() -> None:
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", choices=tuple(trained()))
     name = parser.parse_args().method
+    code(trained()[name].train)  # imported now: what computes is told its threads before the body runs
     if int(os.environ.get("RANK", "0")) and trained()[name].ranks:  # torchrun's further processes report nothing
         follow(name)
     else:
@@ -49,7 +50,6 @@ def follow(name: str) -> None:
     try:
         with stop_requests():  # a step is ended by all ranks or by none
             run = SilentRun(name, load("params.yaml"), Path.cwd())
-            code(trained()[name].train)  # imports what computes
             limit_threads(run.params.runtime.threads)
             body(run)
     except (ReanchorError, FileNotFoundError):

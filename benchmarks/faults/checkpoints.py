@@ -29,7 +29,7 @@ def broken_off(folder: Path, name: str, number: signal.Signals) -> Outcome:
     module, weights = STAGES[name]
     finish(folder, "stages.compose", *SETTINGS)
     if name != "prompts":
-        finish(folder, "stages.prompts")
+        finish(folder, "stages.train", "prompts")
     seconds = finish(folder, *module)
     whole = digest(folder / weights)
     begin_anew(folder, weights)
@@ -69,7 +69,7 @@ class Killed:
 def kill_half_way(folder: Path) -> Killed:
     """Kill `prompts` as soon as there are two generations."""
     pattern = "prompts-*.pt.previous"
-    with running(folder, "-m", "stages.prompts") as process:
+    with running(folder, "-m", "stages.train", "prompts") as process:
         while process.poll() is None and not list((folder / ".checkpoints").glob(pattern)):
             time.sleep(0.01)
     (before,) = (folder / ".checkpoints").glob(pattern)
@@ -128,14 +128,14 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 def end_to_end(folder: Path) -> Outcome:
     """A stage that finds its newest checkpoint damaged, or both, ends with the weights of an unbroken one."""
     finish(folder, "stages.compose", *SETTINGS)
-    finish(folder, "stages.prompts")
+    finish(folder, "stages.train", "prompts")
     whole = digest(folder / PROMPTS)
     killed, said = kill_half_way(folder), []
     for name, damage in DAMAGES.items():
         both = name == "empty"
         killed.put(folder / ".checkpoints", damage(killed.newest), b"" if both else killed.before)
         (folder / PROMPTS).unlink()
-        ended = python(folder, "-m", "stages.prompts")
+        ended = python(folder, "-m", "stages.train", "prompts")
         outcome = went_on(ended, whole, digest(folder / PROMPTS))
         if not outcome.held or ended.output.count("set aside as") != 1 + both or ("resumed" in ended.output) == both:
             return Outcome(False, f"{name}: {outcome.said}: {ended.output}")
@@ -146,18 +146,18 @@ def end_to_end(folder: Path) -> Outcome:
 def full_disk(folder: Path) -> Outcome:
     """The second checkpoint finds no room; then there is some."""
     finish(folder, "stages.compose", *SETTINGS)
-    finish(folder, "stages.prompts")
+    finish(folder, "stages.train", "prompts")
     whole = digest(folder / PROMPTS)
     size, place = len(kill_half_way(folder).newest), folder / ".checkpoints"
     begin_anew(folder, PROMPTS)
     place.mkdir()
     with small_disk(place, size * 3 // 2):
-        refused = python(folder, "-m", "stages.prompts")
+        refused = python(folder, "-m", "stages.train", "prompts")
         kept = [path for path in place.iterdir() if checkpoint.load(path, path.stem.partition("-")[2])]
         if refused.status != 2 or refused.tracebacks or "no space left" not in refused.last_line or len(kept) != 1:
             return Outcome(False, f"exit {refused.status}, {len(kept)} whole checkpoints: {refused.output}")
         resize(place, size * 4)
-        ended = python(folder, "-m", "stages.prompts")
+        ended = python(folder, "-m", "stages.train", "prompts")
         outcome = went_on(ended, whole, digest(folder / PROMPTS))
         return Outcome(outcome.held and "resumed" in ended.output, f"{refused.last_line} | then {outcome.said}")
 

@@ -23,8 +23,8 @@ EXTRA_SECONDS = 90.0  # that trouble may cost: 30 for a call, on a busy machine
 URI = "MLFLOW_TRACKING_URI"
 ASKED = """
 import json, pathlib
-from stages import tracking
-client = tracking.connect(pathlib.Path.cwd())
+from stages.tracking.store import connect
+client = connect(pathlib.Path.cwd())
 experiment = client.get_experiment_by_name("reanchor").experiment_id
 runs = client.search_runs([experiment], "tags.`reanchor.model` = 'prompts'")
 print(json.dumps([[run.info.status, len(client.get_metric_history(run.info.run_id, "loss")),
@@ -41,7 +41,7 @@ def _disturbed(folder: Path, trouble: Trouble) -> Outcome:
     """Train in trouble, then log what was kept."""
     expected, seconds = _undisturbed(folder)
     with trouble(folder) as variables:
-        ended = python(folder, "-m", "stages.prompts", **variables)
+        ended = python(folder, "-m", "stages.train", "prompts", **variables)
     outcome = went_on(ended, expected, _weights(folder))
     if not outcome.held:
         return outcome
@@ -63,7 +63,7 @@ def _undisturbed(folder: Path) -> tuple[str, float]:
     known = _reference()
     if not known:
         beside = shutil.copytree(folder, folder.with_name("undisturbed"), symlinks=True)
-        ended = python(beside, "-m", "stages.prompts")
+        ended = python(beside, "-m", "stages.train", "prompts")
         assert ended.status == 0, ended.output
         known["made"] = _weights(beside), ended.seconds
         shutil.rmtree(beside)
@@ -196,7 +196,7 @@ def _emptied(folder: Path) -> Outcome:
     """A database of no bytes is a new one."""
     expected, _ = _undisturbed(folder)
     (folder / "mlruns/mlflow.db").write_bytes(b"")
-    ended = python(folder, "-m", "stages.prompts")
+    ended = python(folder, "-m", "stages.train", "prompts")
     outcome, logged = went_on(ended, expected, _weights(folder)), _logged(folder)
     return Outcome(outcome.held and not _said(ended) and len(logged) == 1 and _whole(folder, logged[0]), outcome.said)
 
@@ -216,7 +216,7 @@ def _judged(folder: Path) -> Outcome:
 def _elsewhere(folder: Path, name: str, gone: bool) -> Outcome:
     """Train, move or copy the workspace, train again: both models lie in the new place, the old one is as it was."""
     expected, _ = _undisturbed(folder)
-    first = python(folder, "-m", "stages.prompts")
+    first = python(folder, "-m", "stages.train", "prompts")
     place = folder.with_name(f"{folder.name} {name}")
     shutil.copytree(folder, place, symlinks=True)
     if gone:
@@ -224,7 +224,7 @@ def _elsewhere(folder: Path, name: str, gone: bool) -> Outcome:
         folder.touch()  # nor can it be made again
     before = _tree(folder)
     try:
-        ended = python(place, "-m", "stages.prompts")
+        ended = python(place, "-m", "stages.train", "prompts")
         outcome = went_on(ended, expected, _weights(place))
         logged = _logged(place)
         same = _tree(folder) == before

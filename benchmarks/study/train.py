@@ -113,7 +113,7 @@ def train(place: Place, name: str, seed: int) -> Path:
     if ARMS[arm.base].kind == "gate":
         lay_out(parent, work / "models/clip_reid")
     if arm.kind == "reid" and not prompts:
-        train_prompts(params.prompts, work, work / "models/prompts", params.runtime, Curve())
+        train_prompts("prompts", params, work, work / "models/prompts", Curve())
     started, curve = time.perf_counter(), Curve()
     run = {"gate": train_gate, "saga": train_saga}.get(arm.kind)
     figures = (run(params, work, folder, curve) if run else

@@ -8,7 +8,8 @@ from reanchor.config.load import flatten
 from reanchor.config.params import Params
 from reanchor.evaluation.conditions import Study, load_study
 from reanchor.files import atomic_path, write_json
-from reanchor.methods.registry import rows
+from reanchor.methods.method import IMAGE
+from reanchor.methods.registry import global_pooling, judged, rows
 from reanchor.report import laboratory, names, words
 from reanchor.report.charts import Series, line_chart
 from reanchor.report.curves import training_charts
@@ -65,6 +66,8 @@ def render_page(summary: dict, params: Params, root: Path, study: Study, search:
         protocol_note=protocol_note(summary["protocol"]),
         accuracy=accuracy_charts(summary, colours),
         leads=lead_charts(summary, colours),
+        leading=" or ".join(name for name, method in judged(IMAGE).items() if method.occlusion),
+        pooling=global_pooling(),
         galleries=gallery_blocks(read_rows(evaluate / "rankings.parquet"), study, params.report),
         tokens=token_blocks(read_rows(evaluate / "token_maps.parquet"), study, params.report.token_images),
         token_table=token_table(summary["token_shares"]),

@@ -9,7 +9,7 @@ from reanchor.config.sections.judging import Report
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.report import names
 from reanchor.report.pictures import heat_picture, jpeg, mask_picture, weight_density
-from reanchor.report.words import made_for_occlusion
+from reanchor.report.words import main_row
 
 
 def gallery_blocks(rankings: list[dict], study: Study, config: Report) -> list[dict]:
@@ -20,7 +20,7 @@ def gallery_blocks(rankings: list[dict], study: Study, config: Report) -> list[d
     drawn by `evaluate`, not hand-picked.
     """
     methods = list(dict.fromkeys(row["method"] for row in rankings))
-    main = next(filter(made_for_occlusion, methods), methods[-1] if methods else "")
+    main = main_row(methods)
     by_key = {(row["method"], row["condition"], row["query_row"]): row for row in rankings}
     blocks = []
     for condition, query_row in _choose(

@@ -8,7 +8,7 @@ from reanchor.config.sections.judging import Report
 from reanchor.report import names
 from reanchor.report.files import read_json
 from reanchor.report.pictures import jpeg, selection_picture
-from reanchor.report.words import cell, made_for_occlusion, signed
+from reanchor.report.words import cell, main_row, signed
 from reanchor.search.study import GalleryCondition, SearchStudy
 
 METRICS = ("R1", "R5", "R10", "Rsum", "mAP", "mINP")
@@ -106,7 +106,7 @@ def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) ->
     conditions = list(dict.fromkeys(row["condition"] for row in rankings))[:DETAILED]
     if not methods:
         return []
-    main = next(filter(made_for_occlusion, methods), methods[-1])
+    main = main_row(methods)
     by_key = {(row["method"], row["condition"], row["sentence"]): row for row in rankings}
     known = {condition.name: condition for condition in study.conditions}
     chosen = choose([by_key[key] for key in by_key if key[:2] == (main, conditions[-1])], config.sentence_queries)

@@ -4,6 +4,12 @@ from reanchor.methods.registry import methods, of_row
 from reanchor.report import names
 
 
+def main_row(judged: list[str]) -> str:
+    """The row that chooses what is shown: the first method made for occlusion, or else the last one judged."""
+    made = (name for name, method in methods().items() if method.occlusion and name in judged)
+    return next(made, judged[-1] if judged else "")
+
+
 def made_for_occlusion(row: str) -> bool:
     """Whether a row of the tables is of a method whose leads are told."""
     method, _ = of_row(row)

@@ -12,11 +12,11 @@ from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import load_study
 from reanchor.evaluation.embed import embed_rows
 from reanchor.evaluation.evaluate import evaluate, method_factories
-from reanchor.evaluation.histogram import ColourHistogram, hsv
 from reanchor.evaluation.measure import sample_rows
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
 from reanchor.formats.embedder import Embedding
 from reanchor.formats.labels import Labels
+from reanchor.methods.histogram.embedder import ColourHistogram, hsv
 
 
 @pytest.fixture(scope="module")

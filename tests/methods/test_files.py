@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from model_folders import SIZE, write_model
 from PIL import Image
-from reanchor.evaluation.histogram import ColourHistogram
 
 from reanchor.data.photographs import read_images
 from reanchor.errors import ReanchorError
 from reanchor.formats.preprocessing import Preprocessing
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.histogram.embedder import ColourHistogram
 from reanchor.methods.searchers import load_searcher
 
 HEIGHT, WIDTH = SIZE
@@ -20,7 +20,7 @@ PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 40, 3), d
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    return load_embedder(write_model("reid", tmp_path_factory.mktemp("reid")))
+    return load_embedder(write_model("clip_reid", tmp_path_factory.mktemp("clip_reid")))
 
 
 @pytest.mark.parametrize(("said", "used"), [("bilinear", Image.Resampling.BILINEAR),

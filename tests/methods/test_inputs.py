@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 from model_folders import EMBEDDERS, KINDS, SIZE, write_model
-from reanchor.evaluation.histogram import ColourHistogram
 
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.flip import FlipBeside
 from reanchor.formats.incoming import checked_images
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.histogram.embedder import ColourHistogram
 from reanchor.methods.searchers import load_searcher
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)
@@ -55,7 +55,7 @@ def refusal(call) -> str:
 
 @pytest.mark.parametrize("kind", [*KINDS, "flip", "flip beside", "zero-shot search"])
 def test_every_model_refuses_swapped_sides_and_floats(models, kind):
-    name = kind if kind in models else "reid" if "flip" in kind else "clip"
+    name = kind if kind in models else "clip_reid" if "flip" in kind else "clip"
     if kind in ("mgcc", "zero-shot search"):
         read = load_searcher(models[name]).images
     else:
@@ -75,7 +75,7 @@ def test_every_model_refuses_swapped_sides_and_floats(models, kind):
 def test_the_line_names_what_came_what_is_allowed_and_the_remedy(models, case):
     images, said = REFUSED[case]
     with pytest.raises(ReanchorError, match=said) as caught:
-        load_embedder(models["reid"]).embed(images, CAMERAS[:len(images)])
+        load_embedder(models["clip_reid"]).embed(images, CAMERAS[:len(images)])
     line = str(caught.value)
     assert line.startswith("clip_reid: images: got ") and "allowed is uint8 [N, 64, 32, 3], RGB: " in line
     assert "\n" not in line
@@ -92,14 +92,14 @@ def test_the_histogram_reads_any_size_but_no_other_layout(case):
 
 
 def test_layouts_in_memory_do_not_matter(models):
-    model = load_embedder(models["reid"])
+    model = load_embedder(models["clip_reid"])
     want = model.embed(IMAGES, CAMERAS).features
     twice, frozen = np.repeat(IMAGES, 2, axis=2)[:, :, ::2], IMAGES.copy()
     frozen.flags.writeable = False
     for images in (twice, np.asfortranarray(IMAGES), frozen, IMAGES[:, :, ::-1][:, :, ::-1], list(IMAGES),
                    torch.from_numpy(IMAGES)):
         assert np.array_equal(model.embed(images, CAMERAS).features, want)
-    flipped = load_embedder(models["reid"], flip=True)
+    flipped = load_embedder(models["clip_reid"], flip=True)
     assert np.array_equal(flipped.embed(list(IMAGES), CAMERAS).features, flipped.embed(IMAGES, CAMERAS).features)
     for cameras in (CAMERAS.tolist(), CAMERAS.astype(">i4"), CAMERAS.astype(np.uint8), tuple(CAMERAS)):
         assert np.array_equal(model.embed(IMAGES, cameras).features, want)
@@ -118,7 +118,7 @@ def test_cameras_and_views_are_one_integer_for_each_image(models, kind):
                           (None, "camids: got object"), ([[1], [2, 3], [4]], "camids: got what makes no array")):
         with pytest.raises(ReanchorError, match=said):
             model.embed(IMAGES, cameras)
-    if kind != "text":
+    if kind != "dual":
         assert "viewids: got 2 for 3" in refusal(lambda: model.embed(IMAGES, CAMERAS, CAMERAS[:2]))
 
 
@@ -136,7 +136,7 @@ def test_no_image_gives_no_feature_of_the_same_width(models, kind, flip):
 
 
 def test_searchers_and_the_histogram_take_no_image(models):
-    for kind in ("clip", "text", "mgcc"):
+    for kind in ("clip", "dual", "mgcc"):
         searcher = load_searcher(models[kind])
         some, none = searcher.images(IMAGES), searcher.images(IMAGES[:0])
         assert {name: (0, *value.shape[1:]) for name, value in some.items()} == {
@@ -145,9 +145,9 @@ def test_searchers_and_the_histogram_take_no_image(models):
 
 
 def test_the_image_side_of_two_towers_is_an_embedder(models):
-    model = load_embedder(models["text"])
+    model = load_embedder(models["dual"])
     found = model.embed(IMAGES, CAMERAS)
-    want = load_searcher(models["text"]).images(IMAGES)["feature"].numpy()
+    want = load_searcher(models["dual"]).images(IMAGES)["feature"].numpy()
     assert np.array_equal(found.features, want) and not found.variants and found.token_weights is None
     assert (model.name, model.grid, model.preprocessing.height, model.preprocessing.width) == (
         "tbps_clip", (4, 2), 64, 32)
@@ -158,7 +158,7 @@ def test_folders_without_an_embedder_are_one_line(models, tmp_path):
     line = refusal(lambda: load_embedder(models["mgcc"]))
     assert "kind 'mgcc' compares sets of tokens and has no single feature; allowed are clip, reid" in line
     assert "load_searcher" in line
-    for kind in ("reid", "saga", "gate"):
+    for kind in ("clip_reid", "saga", "gate"):
         assert f"kind '{kind}' reads no sentences" in refusal(lambda kind=kind: load_searcher(models[kind]))
     for load in (load_embedder, load_searcher):
         assert "no model here; run the stage" in refusal(lambda load=load: load(tmp_path))

@@ -10,14 +10,15 @@ def test_a_cached_stage_is_linked_to_the_run_that_made_its_weights(server, works
     from prefect.artifacts import Artifact
 
     from pipelines.artifacts import link_model_run
-    from stages import tracking
+    from stages.tracking.judged import log_evaluation
+    from stages.tracking.origin import weights_sha256
 
     assert link_model_run(workspace, "saga") is None
     folder = workspace / "models/saga"
     folder.mkdir(parents=True)
     save_file({"scale": np.ones(2, dtype=np.float32)}, folder / "weights.safetensors")
     assert link_model_run(workspace, "saga") is None  # weights of unknown origin
-    run_id = tracking.log_evaluation(tracking.weights_sha256(folder), {}, root=workspace, name="saga")
+    run_id = log_evaluation(weights_sha256(folder), {}, root=workspace, name="saga")
     assert link_model_run(workspace, "saga") == run_id
     assert run_id in Artifact.get(key="mlflow-saga").data
 

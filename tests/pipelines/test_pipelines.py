@@ -89,8 +89,8 @@ def test_a_failing_stage_fails_the_flow_with_its_own_words(server, project):
 
 
 def test_wrong_settings_stop_the_flow_before_any_stage(server, project):
-    (project / "params.yaml").write_text("finetune: {epoch: 3}\n")
-    with pytest.raises(ReanchorError, match=r"finetune\.epoch: unknown key .*did you mean 'epochs'"):
+    (project / "params.yaml").write_text("finetune: {recipe: {epoch: 3}}\n")
+    with pytest.raises(ReanchorError, match=r"finetune\.recipe\.epoch: unknown key .*did you mean 'epochs'"):
         _states(project)
     (project / "params.yaml").unlink()
 

@@ -78,7 +78,7 @@ def test_shown_numbers_are_the_evaluated_ones(workspace, page):
         value = summary["results"][method]["people-0.30"]["mAP"]["value"]
         assert f">{value:.1f}<small>" in page
     assert "runtime" not in summary["settings"]
-    assert summary["training"]["finetune/clip_reid"]["val_mAP"] == 61.25
+    assert summary["training"]["clip_reid"]["val_mAP"] == 61.25
 
 
 def test_borders_say_right_or_wrong(workspace, page):
@@ -155,7 +155,7 @@ def test_methods_left_out_leave_a_plain_report(workspace, tmp_path):
     write_report(Params(), tmp_path, study)
     page = (tmp_path / "reports/index.html").read_text()
     assert "No evaluated method weighs patch tokens" in page and "No training curves were recorded" in page
-    assert "saga or gated, and clip_reid, have to be among evaluate.methods" in page
+    assert "saga or gate, and clip_reid, have to be among evaluate.methods" in page
     format_table(json.loads((tmp_path / "reports/summary.json").read_text()))
 
 
@@ -201,9 +201,9 @@ def test_sentence_follows_the_numbers(first, last, low, high, verdict):
 
 
 def test_leads_are_told_of_the_methods_made_for_occlusion():
-    slopes = [{**slope(1, 3, 0.1, 0.5), "method": method} for method in ("baseline", "saga", "saga_refined", "gated")]
+    slopes = [{**slope(1, 3, 0.1, 0.5), "method": method} for method in ("baseline", "saga", "saga_refined", "gate")]
     told = {"slopes": [*slopes, {**slopes[-1], "metric": "R1"}]}
-    assert [s["method"] for s in words.main_slopes(told)] == ["saga", "saga_refined", "gated"]
+    assert [s["method"] for s in words.main_slopes(told)] == ["saga", "saga_refined", "gate"]
     assert [line.partition(" against")[0] for line in words.verdicts(told)] == ["SAGA", "Gated [CLS]"]
 
 
@@ -247,15 +247,15 @@ def test_ticks_are_round():
 
 
 def test_curves_tolerate_gaps_and_missing_columns(tmp_path):
-    folder = tmp_path / "finetune/baseline"
+    folder = tmp_path / "baseline"
     folder.mkdir(parents=True)
     (folder / "curves.csv").write_text("step,loss,val_mAP,remark\n1,2.5,,a\n2,nan,40,b\n3,1.5,,c\n")
-    (tmp_path / "saga/saga").mkdir(parents=True)
-    (tmp_path / "saga/saga/curves.csv").write_text("step\n")
+    (tmp_path / "saga").mkdir(parents=True)
+    (tmp_path / "saga/curves.csv").write_text("step\n")
     np.testing.assert_equal(read_columns(folder / "curves.csv")["val_mAP"], [np.nan, 40, np.nan])
     models = training_charts(tmp_path)
     assert [(m["name"], [c["title"] for c in m["charts"]]) for m in models] == [
-        ("finetune, baseline", ["Loss", "Validation"])]
+        ("baseline", ["Loss", "Validation"])]
 
 
 def test_heat_map_follows_the_weights():
@@ -288,7 +288,7 @@ def test_missing_evaluation_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(("judged", "main"), [
-    (["gated", "saga", "saga_refined"], "saga"), (["clip_reid", "gated", "imported"], "gated"),
+    (["gate", "saga", "saga_refined"], "saga"), (["clip_reid", "gate", "imported"], "gate"),
     (["saga_refined", "zero_shot"], "zero_shot")])
 def test_the_first_method_made_for_occlusion_chooses_the_galleries(judged, main):
     study = make_study(identities=2)

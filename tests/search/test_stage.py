@@ -26,11 +26,15 @@ from reanchor.report.search import search_summary
 from reanchor.search.measure import search_method
 from reanchor.text.towers import DualEncoder, save_dual
 from reanchor.text.validation import encode_images, encode_sentences, similarities
-from stages import mgcc, tbps, tracking
+from stages import train
 from stages.runner import StageRun
 from stages.search import NO_CAPTIONS, body
+from stages.tracking.judged import find_run
+from stages.tracking.origin import weights_sha256
+from stages.tracking.run import ModelRun
+from stages.tracking.store import connect
 
-FOLDERS = {"zero_shot": "backbone", "tbps_clip": "tbps/tbps_clip", "mgcc": "mgcc"}
+FOLDERS = {"zero_shot": "backbone", "tbps_clip": "tbps_clip", "mgcc": "mgcc"}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def street(tmp_path_factory):
 @pytest.fixture(scope="module")
 def judged(street):
     params = settings("search.methods=[zero_shot,tbps_clip,mgcc]", "search.cost_repeats=0")
-    return body(StageRun("search", None, params, street))
+    return body(StageRun("search", params, street))
 
 
 def test_every_kind_of_model_is_judged_on_every_gallery(street, judged):
@@ -107,7 +111,7 @@ def test_without_captions_the_stage_leaves_what_dvc_expects(street, tmp_path):
     dataclasses.replace(manifest, captions=[[]] * len(manifest)).write(prepared / "manifest.parquet")
     for part in ("prepared/images.arrow", "prepared/statistics.json", "occluded"):
         (tmp_path / "data" / part).symlink_to(street / "data" / part)
-    assert body(StageRun("search", None, Params(), tmp_path)) == {"skipped": 1}
+    assert body(StageRun("search", Params(), tmp_path)) == {"skipped": 1}
     left = {file.name for file in (tmp_path / "reports/search").iterdir()}
     assert left == {"results.parquet", "differences.parquet", "rankings.parquet", "protocol.json", "cost.json"}
     assert json.loads((tmp_path / "reports/search/protocol.json").read_text()) == {"skipped": NO_CAPTIONS}
@@ -123,10 +127,10 @@ def test_captions_of_test_images_alone_judge_what_needs_no_training(street, tmp_
     (tmp_path / "models").mkdir()
     (tmp_path / "models/backbone").symlink_to(street / "models/backbone")
     params = settings(f"search.methods=[{','.join(methods)}]", "search.cost_repeats=0")
-    for stage, name, model, folder in ((tbps, "tbps", "tbps_clip", "tbps/tbps_clip"), (mgcc, "mgcc", None, "mgcc")):
-        assert stage.body(StageRun(name, model, params, tmp_path)) == {"skipped": 1}
-        assert (tmp_path / "models" / folder / "skipped.json").is_file()
-    figures, reason = body(StageRun("search", None, params, tmp_path)), "none of 72 training images has a caption"
+    for name in ("tbps_clip", "mgcc"):
+        assert train.body(StageRun(name, params, tmp_path)) == {"skipped": 1}
+        assert (tmp_path / "models" / name / "skipped.json").is_file()
+    figures, reason = body(StageRun("search", params, tmp_path)), "none of 72 training images has a caption"
     protocol = json.loads((tmp_path / "reports/search/protocol.json").read_text())
     assert f"left out: {', '.join(sorted({*methods} - {'zero_shot'}))}: {reason}" in capsys.readouterr().out
     if methods == ["mgcc"]:
@@ -142,12 +146,12 @@ def test_text_models_lie_in_their_runs(street, workspace):
     """Two towers as a pyfunc of images, MGCC as its files."""
     import mlflow
 
-    for stage, model, folder in (("tbps", "tbps_clip", "tbps/tbps_clip"), ("mgcc", "mgcc", "mgcc")):
-        run = tracking.ModelRun.open(workspace, stage, model, Params())
-        run.log_model(street / "models" / folder)
+    for model in ("tbps_clip", "mgcc"):
+        run = ModelRun.open(workspace, model, Params())
+        run.log_model(street / "models" / model)
         run.close("FINISHED", {})
-        assert tracking.find_run(workspace, tracking.weights_sha256(street / "models" / folder)) == run.run_id
-    client = tracking.connect(workspace)
+        assert find_run(workspace, weights_sha256(street / "models" / model)) == run.run_id
+    client = connect(workspace)
     assert {item.path for item in client.list_artifacts(run.run_id, "mgcc")} == {
         "mgcc/model.json", "mgcc/weights.safetensors"}
     experiment = client.get_run(run.run_id).info.experiment_id

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from reanchor.errors import ReanchorError
-from stages import tracking
 from stages.runner import StageRun, run_stage
+from stages.tracking.store import connect
 
 
 def _raise(error: Exception):
@@ -54,7 +54,7 @@ def test_several_processes_are_refused_where_a_stage_does_not_share_its_batches(
     line = capsys.readouterr().err
     assert ended.value.code == 2 and line.startswith("mgcc: WORLD_SIZE: got 4") and line.count("\n") == 1
     assert "python -m stages.train mgcc" in line and "tbps" in line
-    run_stage("tbps", lambda run: {"seen": 1}, model="sdm")
+    run_stage("sdm", lambda run: {"seen": 1})
     assert json.loads((workspace / "reports/sdm/metrics.json").read_text())["seen"] == 1
 
 
@@ -62,12 +62,12 @@ def test_a_failing_program_keeps_its_traceback_and_fails_its_run(workspace):
     (workspace / "params.yaml").write_text("{}\n")
 
     def body(run):
-        run.recorder("saga").log(1, {"loss": 1.0})
+        run.recorder().log(1, {"loss": 1.0})
         raise RuntimeError("a defect")
 
     with pytest.raises(RuntimeError, match="a defect"):
         run_stage("saga", body)
-    client = tracking.connect(workspace)
+    client = connect(workspace)
     (run,) = client.search_runs([client.get_experiment_by_name("reanchor").experiment_id])
     assert run.info.status == "FAILED"
 
@@ -78,25 +78,25 @@ def test_a_stage_that_no_method_needs_leaves_a_note_and_no_run(workspace):
     def body(run: StageRun) -> dict:
         return run.skip(run.root / "models/clip_reid", "no method needs it")
 
-    run_stage("finetune", body, model="clip_reid")
+    run_stage("clip_reid", body)
     assert [file.name for file in (workspace / "models/clip_reid").iterdir()] == ["skipped.json"]
     assert json.loads((workspace / "reports/clip_reid/metrics.json").read_text())["skipped"] == 1
     assert (workspace / "reports/clip_reid/curves.csv").read_text() == "step\n"
-    assert tracking.connect(workspace).get_experiment_by_name("reanchor") is None
+    assert connect(workspace).get_experiment_by_name("reanchor") is None
 
 
 def test_a_finished_stage_takes_its_own_checkpoints_away_and_no_others(workspace):
     (workspace / "params.yaml").write_text("{}\n")
     folder = workspace / ".checkpoints"
     (folder / "study").mkdir(parents=True)
-    own = ["finetune-baseline-1.pt", "finetune-baseline-1.pt.previous", "finetune-baseline-2.pt.damaged",
-           ".finetune-baseline-1.pt.4194305.partial"]  # of a process that is no more
-    others = ["finetune-clip_reid-1.pt", "finetune-clip_reid-1.pt.previous", "prompts-1.pt",
-              ".finetune-clip_reid-1.pt.4194305.partial", f".finetune-baseline-1.pt.{os.getppid()}.partial"]
+    own = ["baseline-1.pt", "baseline-1.pt.previous", "baseline-2.pt.damaged",
+           ".baseline-1.pt.4194305.partial"]  # of a process that is no more
+    others = ["clip_reid-1.pt", "clip_reid-1.pt.previous", "prompts-1.pt",
+              ".clip_reid-1.pt.4194305.partial", f".baseline-1.pt.{os.getppid()}.partial"]
     for name in own + others:
         (folder / name).touch()
-    run_stage("finetune", lambda run: {}, model="baseline")
+    run_stage("baseline", lambda run: {})
     assert sorted(path.name for path in folder.iterdir()) == sorted([*others, "study"])
     with pytest.raises(ZeroDivisionError):
-        run_stage("finetune", lambda run: 1 / 0, model="clip_reid")
+        run_stage("clip_reid", lambda run: 1 / 0)
     assert sorted(path.name for path in folder.iterdir()) == sorted([*others, "study"])

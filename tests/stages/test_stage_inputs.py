@@ -17,14 +17,14 @@ stages:
     cmd: python -m stages.train prompts
     deps: [data/prepared, "${backbone.path}", reanchor/clip]
     params: [prompts]
-  finetune:
-    foreach:
-      baseline: {text: reanchor/clip}
-      clip_reid: {text: models/prompts}
-    do:
-      cmd: python -m stages.train ${key}
-      deps: ["${item.text}"]
-      params: ["finetune.${key}", finetune.recipe.seed]
+  baseline:
+    cmd: python -m stages.train baseline
+    deps: [reanchor/clip]
+    params: [finetune.baseline, finetune.recipe]
+  clip_reid:
+    cmd: python -m stages.train clip_reid
+    deps: [models/prompts]
+    params: [finetune.clip_reid, finetune.recipe]
 """
 
 
@@ -94,10 +94,10 @@ def test_what_the_stage_does_not_read_may_change(study, what):
 
 
 def test_a_models_own_inputs_are_watched(study):
-    (study / "params.yaml").write_text("finetune: {seed: 1}\n")
+    (study / "params.yaml").write_text("finetune: {recipe: {seed: 1}}\n")
     watched = {model: Inputs.of(study, f"{model}", load(study / "params.yaml"))
                for model in ("baseline", "clip_reid")}
-    (study / "params.yaml").write_text("finetune: {seed: 1, clip_reid: {i2tce: 0.5}}\n")
+    (study / "params.yaml").write_text("finetune: {recipe: {seed: 1}, clip_reid: {i2tce: 0.5}}\n")
     watched["baseline"].require_unchanged()
     with pytest.raises(ValueError, match=r"finetune\.clip_reid\.i2tce \(read as .*, now 0\.5\)"):
         watched["clip_reid"].require_unchanged()

@@ -22,7 +22,7 @@ TAGS = {"kind": "tags", "tags": {"a": "1"}}
 def opened(workspace) -> ModelRun:
     """As in a process of its own."""
     tracking.store._stores.clear()
-    return ModelRun.open(workspace, "saga", "saga", Params())
+    return ModelRun.open(workspace, "saga", Params())
 
 
 def states(workspace) -> dict[str, str]:
@@ -61,7 +61,7 @@ def test_a_kept_run_waits_for_the_earlier_one_of_its_settings(workspace, capfd):
         opened(workspace).close("FINISHED", {})  # which could be sent
         changed = Params()
         changed.saga.lr_a = 0.5
-        ModelRun.open(workspace, "saga", "saga", changed).close("FINISHED", {})
+        ModelRun.open(workspace, "saga", changed).close("FINISHED", {})
     with troubles.no_metrics(workspace):
         assert log_pending.main([]) == 1
     assert len(pending_files(workspace)) == 2

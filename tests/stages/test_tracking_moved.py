@@ -10,8 +10,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from reanchor.config.params import Params
-from stages import tracking
 from stages.tracking import moved
+from stages.tracking.judged import find_run
+from stages.tracking.run import ModelRun
+from stages.tracking.store import connect
 
 FEATURES = np.arange(6, dtype=np.float32).reshape(3, 2)
 
@@ -32,7 +34,7 @@ def log_prompts(root: Path, seed: int = 0) -> str:
     save_file({"text_features": FEATURES + seed, "context": FEATURES}, folder / "prompts.safetensors")
     params = Params()
     params.prompts.seed = seed
-    run = tracking.ModelRun.open(root, "prompts", "prompts", params)
+    run = ModelRun.open(root, "prompts", params)
     run.log_model(folder)
     run.close("FINISHED", {})
     return run.run_id
@@ -42,7 +44,7 @@ def log_run(root: Path, seed: int = 0) -> str:
     """The same without a model."""
     params = Params()
     params.prompts.seed = seed
-    run = tracking.ModelRun.open(root, "prompts", "prompts", params)
+    run = ModelRun.open(root, "prompts", params)
     run.close("FINISHED", {})
     return run.run_id
 
@@ -50,7 +52,7 @@ def log_run(root: Path, seed: int = 0) -> str:
 def predictions(root: Path, run_id: str) -> np.ndarray:
     import mlflow
 
-    client = tracking.connect(root)
+    client = connect(root)
     experiment = client.get_run(run_id).info.experiment_id
     (logged,) = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
     return mlflow.pyfunc.load_model(logged.model_uri).predict(np.array([2, 0]))
@@ -85,7 +87,7 @@ def test_a_moved_or_copied_workspace_is_whole(tmp_path, migrated_database, monke
                                       "now name this workspace\n")
     np.testing.assert_array_equal(predictions(new, first), FEATURES[[2, 0]])
     np.testing.assert_array_equal(predictions(new, second), FEATURES[[2, 0]] + 1)
-    client = tracking.connect(new)
+    client = connect(new)
     assert all(client.get_run(run).info.artifact_uri.startswith((new / "mlruns/artifacts").as_uri())
                for run in (first, second))
     assert files(old) == before and old.is_file() == (old_place == "gone")
@@ -115,7 +117,7 @@ def test_a_workspace_may_have_any_name(tmp_path, migrated_database, monkeypatch,
 def test_a_question_mark_out_of_reach_is_one_line(tmp_path, monkeypatch, capfd):
     (tmp_path / "what?").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert tracking.find_run(tmp_path / "what?", "abc") is None
+    assert find_run(tmp_path / "what?", "abc") is None
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "a path that holds '?' or '%'; start from the repository's folder" in err
 
@@ -162,7 +164,7 @@ def test_a_copy_inside_the_original_is_mended_once(tmp_path, migrated_database, 
     monkeypatch.chdir(new)
     moved.mend(new / "mlruns/mlflow.db", new / "mlruns/artifacts")
     run_id = log_run(new, seed=1)
-    uri = tracking.connect(new).get_run(run_id).info.artifact_uri
+    uri = connect(new).get_run(run_id).info.artifact_uri
     assert uri == f"{(new / 'mlruns/artifacts').as_uri()}/{run_id}/artifacts"
     assert moved.mend(new / "mlruns/mlflow.db", new / "mlruns/artifacts") is None
 
@@ -206,7 +208,7 @@ def test_the_same_folder_by_another_name_stays(tmp_path, migrated_database, monk
 def test_a_place_that_somebody_chose_stays(tmp_path, migrated_database, monkeypatch):
     root = settle(tmp_path / "root", migrated_database, monkeypatch)
     for chosen in ("s3://bucket/mlruns/artifacts", f"file://{tmp_path}/large/models"):
-        client = tracking.connect(root)
+        client = connect(root)
         if found := client.get_experiment_by_name("reanchor"):
             client.rename_experiment(found.experiment_id, "away")
         client.create_experiment("reanchor", artifact_location=chosen)
@@ -220,5 +222,5 @@ def test_a_store_of_the_users_own_is_never_touched(tmp_path, migrated_database, 
     old.rename(new)
     before = (new / "mlruns/mlflow.db").read_bytes()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{new}/mlruns/mlflow.db")
-    tracking.connect(new)
+    connect(new)
     assert (new / "mlruns/mlflow.db").read_bytes() == before

@@ -9,8 +9,12 @@ from tracking_troubles import curve, runs, train, weights
 from reanchor.config.params import Params
 from stages import log_pending, tracking
 from stages.runner import run_stage
+from stages.tracking.judged import log_evaluation
+from stages.tracking.origin import weights_sha256
 from stages.tracking.pending import FOLDERS, pending_files
 from stages.tracking.records import head_of
+from stages.tracking.run import ModelRun, open_group
+from stages.tracking.store import connect
 
 
 @pytest.fixture
@@ -24,7 +28,7 @@ def models(monkeypatch) -> list:
 def test_a_run_that_was_begun_goes_on_under_its_own_name(workspace, models, capfd, monkeypatch):
     monkeypatch.setattr("stages.tracking.run.FLUSH_SECONDS", -1.0)  # every row on its own
     monkeypatch.setattr("stages.tracking.run.FLUSH_SHARE", 0)
-    run = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    run = ModelRun.open(workspace, "saga", Params())
     run.log(1, {"loss": 3.0})
     with troubles.no_metrics(workspace):
         run.log(2, {"loss": 2.0})
@@ -40,13 +44,13 @@ def test_a_run_that_was_begun_goes_on_under_its_own_name(workspace, models, capf
 
 
 def test_a_run_begun_in_a_database_that_is_gone_is_made_anew(workspace):
-    run = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    run = ModelRun.open(workspace, "saga", Params())
     with troubles.no_metrics(workspace):
         run.close("FINISHED", {"figure": 5.0})
     (file,) = pending_files(workspace)
     head, *rest = file.read_text().splitlines()
     file.write_text("\n".join([json.dumps({**json.loads(head), "run_id": "0" * 32, "opened": "other"}), *rest, ""]))
-    tracking.connect(workspace).set_terminated(run.run_id, "FAILED")
+    connect(workspace).set_terminated(run.run_id, "FAILED")
     assert log_pending.main([]) == 0
     assert sorted(run.info.status for run in runs(workspace)) == ["FAILED", "FINISHED"]
 
@@ -60,7 +64,7 @@ def test_what_fails_half_way_is_sent_again_without_doubling(workspace, capfd):
     assert "no such table: main.nowhere" in capfd.readouterr().err
     assert log_pending.main([]) == 0
     (run,) = runs(workspace)
-    client = tracking.connect(workspace)
+    client = connect(workspace)
     (model,) = client.search_logged_models([run.info.experiment_id])
     assert model.source_run_id == run.info.run_id and run.info.status == "FINISHED"
     assert curve(workspace, run.info.run_id) == [(1, 3.0), (2, 2.0), (3, 1.0)]
@@ -70,7 +74,7 @@ def test_a_model_that_was_written_in_part_is_replaced(workspace, monkeypatch):
     import shutil
 
     (workspace / "params.yaml").write_text("{}\n")
-    run = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    run = ModelRun.open(workspace, "saga", Params())
     copytree = shutil.copytree
 
     def full(source, target, *arguments, **options):
@@ -82,7 +86,7 @@ def test_a_model_that_was_written_in_part_is_replaced(workspace, monkeypatch):
         patch.setattr(shutil, "copytree", full)
         run.log_model(weights(workspace / "models/saga"))
     run.close("FINISHED", {})
-    client = tracking.connect(workspace)
+    client = connect(workspace)
     experiment = client.get_run(run.run_id).info.experiment_id
     (partial,) = client.search_logged_models([experiment])
     assert str(partial.status) != "READY"
@@ -94,7 +98,7 @@ def test_a_model_that_was_written_in_part_is_replaced(workspace, monkeypatch):
 def test_a_model_whose_folder_holds_other_weights_is_left_out(workspace, models, capfd):
     with troubles.locked(workspace):
         train(workspace)
-    made = tracking.weights_sha256(workspace / "models/saga")
+    made = weights_sha256(workspace / "models/saga")
     weights(workspace / "models/saga", 7.0)
     assert log_pending.main([]) == 0 and models == []
     out = capfd.readouterr().out.splitlines()[-1]
@@ -116,20 +120,20 @@ def test_figures_join_the_run_that_is_kept_before_them(workspace, models):
 def test_an_interrupted_training_stays_one_run(workspace, models):
     """Killed while MLflow was in trouble, resumed in trouble, resumed again without: one file, one run."""
     with troubles.locked(workspace):
-        first = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+        first = ModelRun.open(workspace, "saga", Params())
         first.log(1, {"loss": 3.0})
         first.close("KILLED", {})
-        again = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+        again = ModelRun.open(workspace, "saga", Params())
         again.log(2, {"loss": 2.0})
         again.close("KILLED", {})
         changed = Params()
         changed.saga.lr_a = 0.5
-        tracking.ModelRun.open(workspace, "saga", "saga", changed).close("FAILED", {})
+        ModelRun.open(workspace, "saga", changed).close("FAILED", {})
         assert len(pending_files(workspace)) == 2
         tracking.store._stores.clear()  # a new process
-    last = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    last = ModelRun.open(workspace, "saga", Params())
     assert log_pending.main([]) == 0
-    assert tracking.connect(workspace).get_run(last.run_id).info.status == "RUNNING"
+    assert connect(workspace).get_run(last.run_id).info.status == "RUNNING"
     last.log(3, {"loss": 1.0})
     last.close("FINISHED", {})
     assert log_pending.main([]) == 0
@@ -139,48 +143,48 @@ def test_an_interrupted_training_stays_one_run(workspace, models):
 
 
 def test_a_killed_run_is_continued(workspace):
-    first = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    first = ModelRun.open(workspace, "saga", Params())
     first.close("KILLED", {})
     assert runs(workspace)[0].info.status == "KILLED"
-    again = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    again = ModelRun.open(workspace, "saga", Params())
     assert again.run_id == first.run_id and runs(workspace)[0].info.status == "RUNNING"
     again.close("FAILED", {})
-    assert tracking.ModelRun.open(workspace, "saga", "saga", Params()).run_id != first.run_id
+    assert ModelRun.open(workspace, "saga", Params()).run_id != first.run_id
 
 
 def test_a_kept_run_joins_the_run_it_interrupts_but_no_later_one(workspace):
-    begun = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    begun = ModelRun.open(workspace, "saga", Params())
     begun.close("KILLED", {})
     tracking.store._stores.clear()
     with troubles.locked(workspace):
-        kept = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+        kept = ModelRun.open(workspace, "saga", Params())
         kept.close("FINISHED", {"figure": 1.0})
     assert log_pending.main([]) == 0
     (run,) = runs(workspace)
     assert run.info.run_id == begun.run_id and run.data.metrics == {"figure": 1.0}
     tracking.store._stores.clear()
     with troubles.locked(workspace):
-        tracking.ModelRun.open(workspace, "saga", "saga", Params()).close("FINISHED", {})
+        ModelRun.open(workspace, "saga", Params()).close("FINISHED", {})
     tracking.store._stores.clear()
     (file,) = pending_files(workspace)
     file = file.rename(workspace / file.name)  # another process holds it
-    later = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    later = ModelRun.open(workspace, "saga", Params())
     file.rename(workspace / FOLDERS[0] / file.name)
     assert log_pending.main([]) == 0
     assert len(runs(workspace)) == 3
-    assert tracking.connect(workspace).get_run(later.run_id).info.status == "RUNNING"
+    assert connect(workspace).get_run(later.run_id).info.status == "RUNNING"
 
 
 @pytest.mark.parametrize("group_first", [True, False])
 def test_runs_hang_below_a_group_that_was_kept(workspace, monkeypatch, group_first):
     with troubles.locked(workspace):
-        group = tracking.open_group(workspace, "compare", {"seeds": [0, 1]})
+        group = open_group(workspace, "compare", {"seeds": [0, 1]})
         monkeypatch.setenv("REANCHOR_PARENT_RUN", group)
         if group_first:
-            tracking.ModelRun.open(workspace, "saga", "saga", Params()).close("FINISHED", {})
+            ModelRun.open(workspace, "saga", Params()).close("FINISHED", {})
     tracking.store._stores.clear()
     if not group_first:
-        tracking.ModelRun.open(workspace, "saga", "saga", Params()).close("FINISHED", {})
+        ModelRun.open(workspace, "saga", Params()).close("FINISHED", {})
     assert log_pending.main([]) == 0
     by_name = {run.info.run_name: run for run in runs(workspace)}
     assert by_name["saga"].data.tags["mlflow.parentRunId"] == by_name["compare"].info.run_id
@@ -224,10 +228,10 @@ def test_a_line_that_a_kill_cut_off_is_dropped_when_the_file_goes_on(workspace):
 
 def test_a_file_that_is_still_written_or_is_none_of_ours_stays_and_the_others_go(workspace, models, capfd):
     with troubles.locked(workspace):
-        running = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+        running = ModelRun.open(workspace, "saga", Params())
     (workspace / FOLDERS[0] / "0-foreign.jsonl").write_text("[1, 2]\n")
     with troubles.locked(workspace):
-        tracking.log_evaluation("abc", {"whole/mAP": 3.0}, name="saga")
+        log_evaluation("abc", {"whole/mAP": 3.0}, name="saga")
     capfd.readouterr()
     assert log_pending.main([]) == 1
     err = capfd.readouterr().err

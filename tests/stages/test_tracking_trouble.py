@@ -11,9 +11,12 @@ import tracking_troubles as troubles
 from tracking_troubles import curve, runs, train, weights
 
 from reanchor.config.params import Params
-from stages import log_pending, tracking
+from stages import log_pending
+from stages.tracking.judged import experiment_of, find_run, log_methods
+from stages.tracking.origin import weights_sha256
 from stages.tracking.pending import FOLDERS, pending_files
-from stages.tracking.store import Store, Unreachable, store_of, within
+from stages.tracking.run import ModelRun
+from stages.tracking.store import Store, Unreachable, connect, store_of, within
 
 TEXT = b"not a database at all\n" * 300
 AT_THE_START = {
@@ -53,7 +56,7 @@ def everything_is_logged(workspace, models) -> None:
     assert curve(workspace, run.info.run_id) == [(1, 3.0), (2, 2.0), (3, 1.0)]
     assert run.data.params["saga.epochs_a"] == "3" and run.data.metrics["images_per_second"] == 120.0
     assert run.data.tags["reanchor.best"] == "epoch 2"
-    assert run.data.tags["reanchor.weights_sha256"] == tracking.weights_sha256(workspace / "models/saga")
+    assert run.data.tags["reanchor.weights_sha256"] == weights_sha256(workspace / "models/saga")
     assert models == [(run.info.run_id, "saga")]
 
 
@@ -91,7 +94,7 @@ def test_where_nothing_can_be_kept_either_the_stage_still_goes_on(workspace, mod
 
 def test_links_are_left_out_where_mlflow_is_in_trouble(workspace, capfd):
     with troubles.locked(workspace):
-        assert tracking.find_run(workspace, "abc") is None and tracking.experiment_of(workspace) is None
+        assert find_run(workspace, "abc") is None and experiment_of(workspace) is None
     err = capfd.readouterr().err
     assert err.count("\n") == 1 and "links to its runs are left out" in err
 
@@ -150,7 +153,7 @@ def test_a_process_ends_though_a_server_never_answers(workspace, monkeypatch):
 
 def test_a_slow_server_is_asked_less_often(workspace, monkeypatch):
     clock = iter([0.0, 3.0, 3.0, 4.0, 10.0, 50.0, 70.0, 70.0])
-    run = tracking.ModelRun.open(workspace, "saga", "saga", Params())
+    run = ModelRun.open(workspace, "saga", Params())
     sent = []
     monkeypatch.setattr(run, "_send", lambda record, seconds: sent.append(len(record["points"])))
     monkeypatch.setattr("stages.tracking.run.time.monotonic", lambda: next(clock))
@@ -166,20 +169,20 @@ def test_a_slow_server_is_asked_less_often(workspace, monkeypatch):
 
 def test_a_machine_without_git_logs_a_run(workspace, monkeypatch):
     monkeypatch.setenv("PATH", str(workspace))
-    run = tracking.ModelRun.open(workspace, "backbone", "backbone", Params())
-    assert tracking.connect(workspace).get_run(run.run_id).info.status == "RUNNING"
+    run = ModelRun.open(workspace, "backbone", Params())
+    assert connect(workspace).get_run(run.run_id).info.status == "RUNNING"
 
 
 def test_a_restored_gate_names_its_parents(workspace):
-    for folder in ("backbone", "finetune/baseline", "gate"):
+    for folder in ("backbone", "baseline", "gate"):
         weights(workspace / "models" / folder, float(len(folder)))
     params = Params()
     params.gate.model = "baseline"
-    tracking.log_methods(workspace, {"gated/whole/mAP": 41.0}, "evaluate", params)
+    log_methods(workspace, {"gate/whole/mAP": 41.0}, "evaluate", params)
     (run,) = runs(workspace)
     parents = {key: value for key, value in run.data.tags.items() if key.startswith("reanchor.parent.")}
-    assert parents == {"reanchor.parent.backbone": tracking.weights_sha256(workspace / "models/backbone"),
-                       "reanchor.parent.baseline": tracking.weights_sha256(workspace / "models/baseline")}
+    assert parents == {"reanchor.parent.backbone": weights_sha256(workspace / "models/backbone"),
+                       "reanchor.parent.baseline": weights_sha256(workspace / "models/baseline")}
 
 
 def test_nobody_is_told_what_is_run_here(workspace):
@@ -188,7 +191,7 @@ def test_nobody_is_told_what_is_run_here(workspace):
         return subprocess.run([sys.executable, "-c", script], cwd=workspace, capture_output=True, text=True, check=True,
                               env=environment | variables).stdout.strip()
 
-    assert said("import stages.prompts, mlflow.telemetry.utils as utils, mlflow.telemetry as telemetry\n"
+    assert said("import stages.train, mlflow.telemetry.utils as utils, mlflow.telemetry as telemetry\n"
                 "from huggingface_hub import constants\n"
                 "print(utils.is_telemetry_disabled(), telemetry.get_telemetry_client(), "
                 "constants.HF_HUB_DISABLE_TELEMETRY)") == "True None True"

@@ -11,12 +11,12 @@ from PIL import Image
 from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.evaluation.evaluate import evaluate
-from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.files import write_json
 from reanchor.formats.embedder import Embedding
 from reanchor.formats.labels import Labels
 from reanchor.formats.occluded_set import OccludedSet
 from reanchor.formats.overlay import Overlay
+from reanchor.methods.histogram.embedder import ColourHistogram
 
 HEIGHT, WIDTH, GRID = 96, 48, (12, 6)
 RATIOS = (0.1, 0.3, 0.5)
@@ -118,12 +118,9 @@ def fill_workspace(root: Path, study: Study) -> None:
                "saga": lambda: AnchoredEmbedder("saga", noise=52.0, tokens=True, robust=2.0),
                "saga_refined": lambda: FakeEmbedder("saga_refined", noise=65.0, tokens=True, robust=0.5)}
     evaluate(Evaluate(bootstrap=200, batch=64), study, methods, root / "reports/evaluate")
-    for stage, model in (("backbone", "backbone"), ("prompts", "prompts"), ("finetune", "baseline"),
-                         ("finetune", "clip_reid"), ("saga", "saga")):
-        _write_curves(root / "reports" / stage / model)
-        write_json(
-            root / "reports" / stage / model / "metrics.json", {"val_mAP": 61.25, "images_per_second": 310}
-        )
+    for stage in ("backbone", "prompts", "baseline", "clip_reid", "saga"):
+        _write_curves(root / "reports" / stage)
+        write_json(root / "reports" / stage / "metrics.json", {"val_mAP": 61.25, "images_per_second": 310})
     sheet = np.concatenate([np.concatenate(list(study.images[i : i + 12]), axis=1) for i in (0, 12, 24)])
     for folder in ("data/prepared", "data/occluded"):
         (root / folder).mkdir(parents=True)

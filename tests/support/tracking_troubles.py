@@ -12,9 +12,9 @@ from unittest import mock
 import numpy as np
 from safetensors.numpy import save_file
 
-from stages import tracking
 from stages.runner import run_stage
 from stages.tracking import moved
+from stages.tracking.store import connect
 
 URI = "MLFLOW_TRACKING_URI"
 
@@ -32,21 +32,21 @@ def train(workspace) -> None:
 
     def body(run) -> dict:
         for step in (1, 2, 3):
-            run.recorder("saga").log(step, {"loss": 4.0 - step})
-        run.log_model("saga", folder)
+            run.recorder().log(step, {"loss": 4.0 - step})
+        run.log_model(folder)
         return {"images_per_second": 120.0, "best": "epoch 2"}
 
     run_stage("saga", body)
 
 
 def runs(workspace) -> list:
-    client = tracking.connect(workspace)
+    client = connect(workspace)
     experiment = client.get_experiment_by_name("reanchor")
     return client.search_runs([experiment.experiment_id]) if experiment else []
 
 
 def curve(workspace, run_id: str) -> list[tuple[int, float]]:
-    history = tracking.connect(workspace).get_metric_history(run_id, "loss")
+    history = connect(workspace).get_metric_history(run_id, "loss")
     return [(point.step, point.value) for point in history]
 
 

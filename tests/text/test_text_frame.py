@@ -119,8 +119,8 @@ def test_a_backbone_searches_as_it_comes(clip, tmp_path):
 
 
 def test_a_model_that_reads_no_sentences_is_refused(tmp_path):
-    (tmp_path / "model.json").write_text('{"kind": "reid"}')
-    with pytest.raises(ReanchorError, match=r"kind 'reid' reads no sentences; allowed are clip, text, mgcc"):
+    (tmp_path / "model.json").write_text('{"kind": "clip_reid"}')
+    with pytest.raises(ReanchorError, match=r"kind 'clip_reid' reads no sentences; allowed are clip, dual, mgcc"):
         load_searcher(tmp_path)
 
 

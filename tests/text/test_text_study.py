@@ -114,7 +114,7 @@ def test_image_methods_can_be_trained_and_selected_on_it(tmp_path):
 
 def test_evaluation_is_skipped_and_the_report_says_so(tmp_path, capsys, root):
     study(tmp_path)
-    metrics = evaluate.body(StageRun("evaluate", None, Params(), tmp_path))
+    metrics = evaluate.body(StageRun("evaluate", Params(), tmp_path))
     assert metrics == {"skipped": 1} and capsys.readouterr().out == f"skipped: {REASON}\n"
     outs = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]["evaluate"]
     names = [next(iter(out)) if isinstance(out, dict) else out for out in outs["outs"] + outs["plots"]]

@@ -10,8 +10,10 @@ from toy_training import STEPS, Curve, make_job, same, train
 import stages
 from reanchor.interruption import Interrupted, held, let_through, request, waiting
 from reanchor.training.loop import Trainer
-from stages import stopping, tbps, tracking
+from stages import stopping
+from stages import train as training
 from stages.runner import run_stage
+from stages.tracking.store import connect
 
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
 
@@ -135,7 +137,7 @@ def test_a_stage_says_that_it_was_stopped_and_its_run_is_killed(workspace, capsy
     before = signal.getsignal(number)
 
     def body(run):
-        run.recorder("saga").log(1, {"loss": 1.0})
+        run.recorder().log(1, {"loss": 1.0})
         signal.raise_signal(number)
         pytest.fail("outside of a training the request is raised at once")
 
@@ -143,7 +145,7 @@ def test_a_stage_says_that_it_was_stopped_and_its_run_is_killed(workspace, capsy
         run_stage("saga", body)
     assert ended.value.code == 128 + number and signal.getsignal(number) is before
     assert capsys.readouterr().err == f"saga: stopped by {number.name}; run it again\n"
-    client = tracking.connect(workspace)
+    client = connect(workspace)
     (run,) = client.search_runs([client.get_experiment_by_name("reanchor").experiment_id])
     assert run.info.status == "KILLED" and not (workspace / "reports/saga/metrics.json").exists()
 
@@ -157,9 +159,9 @@ def test_a_rank_that_follows_ends_its_step_and_says_nothing(workspace, capsys, m
             ended.append("the step")
 
     ended = []
-    monkeypatch.setattr(tbps, "body", step)
+    monkeypatch.setattr(training, "body", step)
     with pytest.raises(SystemExit) as status:
-        tbps.follow("sdm")
+        training.follow("sdm")
     assert status.value.code == 143 and ended == ["the step"] and capsys.readouterr().err == ""
 
 
@@ -204,7 +206,7 @@ def test_a_second_signal_ends_at_once_and_an_echo_of_the_first_does_not(monkeypa
 def test_a_training_stage_that_gets_a_signal_goes_on_to_the_same_weights(workspace, capsys, number):
     (workspace / "params.yaml").write_text(f"runtime: {{threads: {torch.get_num_threads()}}}\n")
     whole, _, _ = train(workspace / "whole.pt", every=0)
-    path, ran, trained = workspace / ".checkpoints/finetune-baseline-toy.pt", [], []
+    path, ran, trained = workspace / ".checkpoints/baseline-toy.pt", [], []
 
     def body(run):
         def at_step(step):
@@ -216,9 +218,9 @@ def test_a_training_stage_that_gets_a_signal_goes_on_to_the_same_weights(workspa
         return {}
 
     with pytest.raises(SystemExit) as ended:
-        run_stage("finetune", body, model="baseline")
+        run_stage("baseline", body)
     assert ended.value.code == 128 + number and len(ran) == 5 and path.exists()
     assert capsys.readouterr().err == (f"baseline: stopped by {number.name}; "
                                        "a checkpoint of epoch 2, step 2 is kept: run it again to go on\n")
-    run_stage("finetune", body, model="baseline")
+    run_stage("baseline", body)
     assert len(ran) == STEPS and same(trained[0], whole) and not path.exists()

@@ -173,7 +173,7 @@ CLAIMS = [
 ]
 
 
-@pytest.mark.parametrize("kind", ["clip", "reid"])
+@pytest.mark.parametrize("kind", ["clip", "clip_reid"])
 @pytest.mark.parametrize(("keys", "value"), CLAIMS)
 def test_a_model_folder_is_held_to_its_tensors(tmp_path, kind, keys, value):
     changed(model_folder(tmp_path / "model", kind), *keys, value=value)
@@ -185,7 +185,7 @@ def test_a_model_folder_is_held_to_its_tensors(tmp_path, kind, keys, value):
 
 @pytest.mark.parametrize(("key", "value"), [("identities", 10**9), ("identities", -1), ("identities", "all")])
 def test_a_fine_tuned_model_is_held_to_its_classes(tmp_path, key, value):
-    changed(model_folder(tmp_path / "model", "reid"), "settings", key, value=value)
+    changed(model_folder(tmp_path / "model", "clip_reid"), "settings", key, value=value)
     with pytest.raises(ReanchorError) as caught:
         read_reid(tmp_path / "model")
     one_line(caught)
@@ -239,7 +239,7 @@ def test_the_budget_is_of_tensors_and_of_numbers_and_ends_with_the_sketch(monkey
 
 
 def test_specs_of_this_project_s_making_pass(tmp_path):
-    for kind in ("clip", "reid"):
+    for kind in ("clip", "clip_reid"):
         values = json.loads((model_folder(tmp_path / kind, kind) / "model.json").read_text())
         assert spec_from(values["spec"]) == tiny_clip().spec
 

@@ -305,7 +305,7 @@ def test_features_behind_necks_that_a_checkpoint_lacks_are_refused(tmp_path):
     (lambda f: (f / "model.json").unlink(), {}, "no model here"),
     (lambda f: (f / "model.json").write_text("{"), {}, "model.json: got what is no JSON"),
     (lambda f: (f / "model.json").write_text('{"kind": "other"}'), {}, "got kind 'other'"),
-    (lambda f: (f / "model.json").write_text('{"kind": "reid"}'), {}, "not a whole model .KeyError"),
+    (lambda f: (f / "model.json").write_text('{"kind": "clip_reid"}'), {}, "not a whole model .KeyError"),
     (lambda f: (f / "weights.safetensors").unlink(), {}, "not a whole model .FileNotFoundError"),
     (lambda f: (f / "weights.safetensors").write_bytes(b"1234"), {}, "weights.safetensors: damaged"),
     (lambda f: None, {"height": 128, "width": 64}, "got imported.height 128 for a model folder"),

@@ -8,7 +8,6 @@ import pytest
 import torch
 from composed import composed
 from evaluation_fakes import make_study
-from reanchor.evaluation.histogram import ColourHistogram
 from recorders import Rows
 from safetensors.torch import load_file
 
@@ -23,6 +22,7 @@ from reanchor.evaluation.outputs import protocol
 from reanchor.evaluation.validation import LAST_EPOCH
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.clip_reid.train import train_stage2
+from reanchor.methods.histogram.embedder import ColourHistogram
 from reanchor.methods.saga.frozen import generic_phrases
 from reanchor.occlusion.suites import make_occluded
 from reanchor.streetfolk.captions import vocabulary

@@ -156,10 +156,11 @@ def entering(model: ReidModel, run) -> Tensor:
 def sided(ablation: str, **changes) -> tuple[FinetuneRecipe, TrainingImages, ReidModel]:
     """A preset's model, its embeddings large enough to be seen."""
     params, data = preset(ablation), street()
-    params = replace(params, finetune=replace(params.finetune, **changes))
+    recipe = replace(params.finetune.recipe, **changes)
+    params = replace(params, finetune=replace(params.finetune, recipe=recipe))
     model = build_model(other_clip(), data, params, params.finetune.clip_reid)
     model.side.table.data.mul_(30)
-    return params.finetune, data, model
+    return recipe, data, model
 
 
 def side_rows(kind: str, cameras: np.ndarray, views: np.ndarray) -> np.ndarray:
@@ -219,7 +220,7 @@ def test_one_stage_opens_prompts_to_be_learned_on_and_two_stages_their_features(
 
 def test_one_stage_moves_the_prompts_of_the_batch_with_the_encoder():
     params, data = preset("one_stage"), street()
-    config = replace(params.finetune, prompt_lr=0.01)
+    config = replace(params.finetune.recipe, prompt_lr=0.01)
     learner, clip, weights = learner_of(3), other_clip(), params.finetune.clip_reid
     texts, model = LearnedTexts(learner, clip.text_encoder()), build_model(clip, data, params, weights)
     job = finetune_job("x", config, weights, model, data, texts, spec(), None)

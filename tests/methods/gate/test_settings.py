@@ -8,7 +8,8 @@ from composed import ROOT, composed
 
 from reanchor.config.load import from_mapping
 from reanchor.errors import ReanchorError
-from stages.tracking.tables import parents_of
+from reanchor.methods.lineage import parents as parents_of
+from reanchor.methods.registry import methods
 
 
 @pytest.mark.parametrize(("settings", "parts"), [
@@ -30,13 +31,13 @@ from stages.tracking.tables import parents_of
      ["saga.feature_width: got 512", "allowed: 0 or 768"]),
     ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
     ({"gate": {"train": True, "model": "baseline"}, "finetune": {"baseline": {"train": False, "i2tce": 0}},
-      "evaluate": {"methods": ["gated"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),
+      "evaluate": {"methods": ["gate"]}}, ["finetune.baseline.train", "gate.model is 'baseline'"]),
     ({"gate": {"train": True, "trained": True}, "prompts": {"train": False}, "saga": {"train": False},
-      "finetune": {"clip_reid": {"train": False}}, "evaluate": {"methods": ["gated"]}},
+      "finetune": {"clip_reid": {"train": False}}, "evaluate": {"methods": ["gate"]}},
      ["prompts.train", "gate.trained is true"]),
     ({"gate": {"train": True, "trained": True, "plain_weight": 0.5}},
      ["gate.plain_weight: got 0.5 with gate.trained true", "allowed: 0", "method=gate_trained"]),
-    ({"evaluate": {"methods": ["gated"]}}, ["evaluate.methods", "'gated'", "method=saga, gate"]),
+    ({"evaluate": {"methods": ["gate"]}}, ["evaluate.methods", "'gated'", "method=saga, gate"]),
 ])
 def test_settings_of_the_gate_that_cannot_be(settings, parts):
     with pytest.raises(ReanchorError) as caught:
@@ -54,7 +55,7 @@ def test_both_options_compose():
     for option, trained, plain_weight in (("gate", False, 1.0), ("gate_trained", True, 0.0)):
         made = composed(f"method={option}")
         assert made.gate.train and (made.gate.trained, made.gate.plain_weight) == (trained, plain_weight)
-        assert made.evaluate.methods[-1] == "gated"
+        assert made.evaluate.methods[-1] == "gate"
     assert composed() == composed("method=gate") and not composed("method=saga").gate.train
 
 
@@ -66,6 +67,6 @@ def test_both_options_compose():
 ])
 def test_the_run_names_the_weights_the_gate_stands_on(gate, parents):
     settings = from_mapping({"gate": gate})
-    assert parents_of("gate", settings) == parents
+    assert parents_of(methods()["gate"], settings) == parents
     if gate.get("trained") and "model" not in gate:
-        assert parents_of("clip_reid", settings) == parents
+        assert parents_of(methods()["clip_reid"], settings) == parents

@@ -9,7 +9,7 @@ from saga_fakes import PLAIN, reid_model, training_images
 from torch import Generator
 
 from reanchor.config.params import Params
-from reanchor.config.sections.training import FinetuneRecipe, Gate, LossWeights
+from reanchor.config.sections.training import Finetune, FinetuneRecipe, Gate, LossWeights
 from reanchor.methods.gate import train
 from reanchor.methods.gate.train import GateTraining
 
@@ -31,7 +31,8 @@ def test_images_of_stage_2_are_occluded_with_the_gates_own_chance(monkeypatch, t
     stream, jobs = Stream(), []
     finetune = FinetuneRecipe(identities=2, images=2, occluded=0.75, flip=PLAIN.flip)
     training = SimpleNamespace(
-        params=Params(gate=Gate(source=source, occluded=0.9, occluded_stage2=chance), finetune=finetune),
+        params=Params(gate=Gate(source=source, occluded=0.9, occluded_stage2=chance),
+                      finetune=Finetune(recipe=finetune)),
         weights=LossWeights(i2tce=0.0), data=training_images(), stream=lambda split: stream, prepared=tmp_path,
         occluded=tmp_path, root=tmp_path, device="cpu",
         run=lambda job, name: jobs.append(job) or SimpleNamespace(figures=dict))

@@ -42,8 +42,8 @@ SETTINGS = {
     "prepare": {"validation_share": 0.34},
     "occlude": {"masking_ratios": [0.3], "people_ratios": [0.2, 0.4]},
     "prompts": {"train": False},
-    "finetune": {"epochs": 2, "identities": 4, "images": 2, "validate_epochs": 1, "clip_reid": {"train": False},
-                 "baseline": {"i2tce": 0.0, "token": 0.5}, "token_block": 1},
+    "finetune": {"recipe": {"epochs": 2, "identities": 4, "images": 2, "validate_epochs": 1, "token_block": 1},
+                 "clip_reid": {"train": False}, "baseline": {"i2tce": 0.0, "token": 0.5}},
     "saga": {"train": False},
     "gate": {"train": True, "model": "baseline", "network_blocks": 1, "epochs": 2, "batch": 8, "validate_epochs": 1},
     "evaluate": {"methods": ["baseline", "gated"]},
@@ -92,14 +92,14 @@ def root(street, tmp_path) -> Path:
     """A workspace of its own on the same data and models."""
     (tmp_path / "data").symlink_to(street / "data")
     (tmp_path / "models").mkdir()
-    for name in ("backbone", "finetune"):
+    for name in ("backbone", "baseline", "clip_reid"):
         (tmp_path / "models" / name).symlink_to(street / "models" / name)
     return tmp_path
 
 
 def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
     curve = Curve()
-    figures = train_gate(params(), root, root / "models/gate", curve)
+    figures = train_gate("gate", params(), root, root / "models/gate", curve)
     state, before = (load_file(root / path / "weights.safetensors") for path in ("models/gate",
                                                                                  "models/baseline"))
     for name, value in before.items():
@@ -116,7 +116,7 @@ def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
 
 
 def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
-    train_gate(params(plain_weight=0.0), root, root / "models/gate", Curve())
+    train_gate("gate", params(plain_weight=0.0), root, root / "models/gate", Curve())
     embedder = method_factories(Evaluate(methods=["gated"]), root / "models", "cpu")["gated"]()
     assert (embedder.name, embedder.grid, embedder.patch, embedder.stride) == ("gated", (6, 3), 16, 16)
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
@@ -135,14 +135,14 @@ def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
 
 def test_stage_2_trains_through_the_gate_and_leaves_the_network_alone(root):
     curve = Curve()
-    figures = train_gate(params(trained=True, eps=0.02, blocks=2), root, root / "models/gate", curve)
+    figures = train_gate("gate", params(trained=True, eps=0.02, blocks=2), root, root / "models/gate", curve)
     after, started = read_gated(root / "models/gate")[0], Clip.load(root / "models/backbone").image_encoder()
     moved = {name for name, value in after.encoder.plain.state_dict().items()
              if not torch.equal(value, started.state_dict()[name])}
     assert {"visual.proj", "visual.class_embedding", "visual.transformer.resblocks.2.attn.in_proj_weight"} <= moved
     assert (after.encoder.eps, after.encoder.blocks) == (0.02, 2)
     alone = root / "alone"
-    train_gate(params(), root, alone, Curve())  # the same network, its gate added to another model
+    train_gate("gate", params(), root, alone, Curve())  # the same network, its gate added to another model
     one, other = (load_file(path / "weights.safetensors") for path in (root / "models/gate", alone))
     names = [name for name in one if name.startswith("encoder.gates.")]
     assert names and all(torch.equal(one[name], other[name]) for name in names)
@@ -154,16 +154,16 @@ def test_stage_2_trains_through_the_gate_and_leaves_the_network_alone(root):
 
 def test_an_interrupted_stage_ends_with_the_same_weights(root):
     settings, whole = params(trained=True), Curve()
-    train_gate(settings, root, root / "whole", whole)
+    train_gate("gate", settings, root, root / "whole", whole)
     want = load_file(root / "whole/weights.safetensors")
     for file in (root / ".checkpoints").glob("*"):
         file.unlink()
     for stop_at in (1, 3):  # in the network's training; in stage 2's, the network's being resumed
         with pytest.raises(InterruptedError):
-            train_gate(settings, root, root / "models/gate", Curve(stop_at))
+            train_gate("gate", settings, root, root / "models/gate", Curve(stop_at))
         assert not (root / "models/gate").exists()
     again = Curve()
-    train_gate(settings, root, root / "models/gate", again)
+    train_gate("gate", settings, root, root / "models/gate", again)
     got = load_file(root / "models/gate/weights.safetensors")
     assert want.keys() == got.keys() and all(torch.equal(want[name], got[name]) for name in want)
     assert again.rows == whole.rows
@@ -173,7 +173,7 @@ def test_an_interrupted_stage_ends_with_the_same_weights(root):
 def test_a_shared_gate_is_trained_after_stage_2_or_with_it(root, trained):
     curve = Curve()
     settings = params(source="shared", shared_blocks=[1, 2], trained=trained)
-    figures = train_gate(settings, root, root / "models/gate", curve)
+    figures = train_gate("gate", settings, root, root / "models/gate", curve)
     tuned = load_file(root / "models/baseline/weights.safetensors")
     got = load_file(root / "models/gate/weights.safetensors")
     name = "visual.transformer.resblocks.0.mlp.c_fc.weight"
@@ -188,7 +188,7 @@ def test_a_shared_gate_is_trained_after_stage_2_or_with_it(root, trained):
 
 def test_the_control_needs_no_network(root):
     curve = Curve()
-    figures = train_gate(params(source="ones", eps=1e-6), root, root / "models/gate", curve)
+    figures = train_gate("gate", params(source="ones", eps=1e-6), root, root / "models/gate", curve)
     assert curve.rows == [] and not any(name.startswith(("auc", "visibility")) for name in figures)
     for condition in ("whole", "ogor", "masking-0.30", "people-0.40"):
         assert figures[f"gated_mAP_{condition}"] == pytest.approx(figures[f"plain_mAP_{condition}"], abs=0.02)
@@ -198,16 +198,16 @@ def test_the_control_needs_no_network(root):
 
 def test_the_stage_writes_metrics_and_curve_or_says_that_it_was_skipped(street, workspace, monkeypatch):
     from omegaconf import OmegaConf
-    from stages.gate import body
 
     from stages.runner import run_stage
+    from stages.train import body
 
     (workspace / "data").symlink_to(street / "data")
     (workspace / "models").mkdir()
-    for name in ("backbone", "finetune"):
+    for name in ("backbone", "baseline", "clip_reid"):
         (workspace / "models" / name).symlink_to(street / "models" / name)
     logged = []
-    monkeypatch.setattr("stages.tracking.ModelRun.log_model", lambda run, folder: logged.append(folder))
+    monkeypatch.setattr("stages.tracking.run.ModelRun.log_model", lambda run, folder: logged.append(folder))
     for train in (True, False):
         settings = {**SETTINGS, "gate": {**SETTINGS["gate"], "train": train}}
         if not train:
@@ -266,7 +266,7 @@ def test_sagas_anchors_gate_sagas_backbone(street, tmp_path):
     with atomic_directory(street / "models/saga") as folder:
         save_saga(head, head.anchors(), model, clip.spec, (2,), (1.0, 1.0, 1.0), folder)
     settings = dataclasses.replace(settings, gate=dataclasses.replace(settings.gate, source="saga"))
-    figures = train_gate(settings, street, tmp_path / "gate", Curve())
+    figures = train_gate("gate", settings, street, tmp_path / "gate", Curve())
     assert {"auc_stranger_people-0.40", "plain_mAP_whole", "gated_mAP_ogor", "exact_mAP_whole"} <= figures.keys()
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
     found = load_embedder(tmp_path / "gate").embed(images, np.ones(3, np.int64))

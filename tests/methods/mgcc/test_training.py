@@ -27,7 +27,7 @@ from reanchor.methods.searchers import load_searcher
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.validation import TextValidation
 from reanchor.training.loop import Trainer
-from stages import mgcc as stage
+from stages import train as stage
 from stages.compose import composition
 from stages.runner import StageRun
 
@@ -71,7 +71,7 @@ def open_job(street: Path, config: Config):
 @pytest.mark.parametrize("preset", ["none", *PRESETS])
 def test_a_preset_trains_two_steps_and_searches(street, preset):
     params, rows, out = preset_settings(preset), Rows(), street / f"models/{preset}"
-    figures = train_mgcc(params, street, out, rows)
+    figures = train_mgcc("mgcc", params, street, out, rows)
     assert figures["train_steps"] >= 2 and np.isfinite(rows.rows[-1]["loss"]) and figures["cut_sentences"] == 0
     assert {"i2t", "t2i", "val_mAP_whole", "val_mAP_gallery-ogor"} <= set(rows.rows[-1])
     for left in (street / ".checkpoints").glob("mgcc-*"):
@@ -91,7 +91,7 @@ def test_a_preset_trains_two_steps_and_searches(street, preset):
 def test_a_run_that_stopped_ends_with_the_same_weights(street, tmp_path, monkeypatch):
     params = preset_settings("none")
     params.mgcc.epochs = params.mgcc.validate_epochs = 2
-    train_mgcc(params, street, tmp_path / "whole", Rows())
+    train_mgcc("mgcc", params, street, tmp_path / "whole", Rows())
     for left in (street / ".checkpoints").glob("mgcc-*"):
         left.unlink()
     step, count = Trainer._step, []
@@ -104,9 +104,9 @@ def test_a_run_that_stopped_ends_with_the_same_weights(street, tmp_path, monkeyp
 
     monkeypatch.setattr(Trainer, "_step", stopping)
     with pytest.raises(KeyboardInterrupt):
-        train_mgcc(params, street, tmp_path / "again", Rows())
+        train_mgcc("mgcc", params, street, tmp_path / "again", Rows())
     assert not (tmp_path / "again").exists() and list((street / ".checkpoints").glob("mgcc-*"))
-    train_mgcc(params, street, tmp_path / "again", Rows())
+    train_mgcc("mgcc", params, street, tmp_path / "again", Rows())
     for name in ("weights.safetensors", "model.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -174,7 +174,7 @@ def test_the_stage_is_skipped_with_a_reason(street, tmp_path, train, captions, r
     manifest.write(tmp_path / "data/prepared/manifest.parquet")
     params = preset_settings("none")
     params.mgcc.train = train
-    run = StageRun("mgcc", None, params, tmp_path)
+    run = StageRun("mgcc", params, tmp_path)
     assert stage.body(run) == {"skipped": 1}
     assert reason in (tmp_path / "models/mgcc/skipped.json").read_text()
 

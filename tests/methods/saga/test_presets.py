@@ -60,7 +60,7 @@ def street(tmp_path_factory) -> Path:
     clip = blank_clip(params.backbone.pretrain, SIZE, vocabulary())
     (root / "models/backbone").mkdir(parents=True)
     clip.save(root / "models/backbone")
-    train_prompts(params.prompts, root, root / "models/prompts", params.runtime, Rows())
+    train_prompts("prompts", params, root, root / "models/prompts", Rows())
     train_stage2("clip_reid", params, root, root / "models/clip_reid", Rows())
     return root
 
@@ -68,7 +68,7 @@ def street(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("case", CASES)
 def test_a_preset_trains_and_can_be_used(street, tmp_path, case):
     params, rows, out = settings(case), Rows(), tmp_path / "saga"
-    figures = train_saga(params, street, out, rows)
+    figures = train_saga("saga", params, street, out, rows)
     assert [row["epoch"] for row in rows.rows] == list(range(1, 3 + params.saga.epochs_4))
     assert all(np.isfinite(row["loss"]) for row in rows.rows)
     assert ("anchor_triplet" in rows.rows[-1]) == bool(params.saga.anchor_triplet)

@@ -95,7 +95,7 @@ def test_the_preset_has_both_stages():
         assert getattr(params.prompts, name) == getattr(STAGE1, name), name
     for name in ("epochs", "optimizer", "lr", "schedule", "milestones", "warmup_epochs", "warmup_steps",
                  "warmup_factor", "heads", "neck_bias"):
-        assert getattr(params.finetune, name) == getattr(STAGE2, name), name
+        assert getattr(params.finetune.recipe, name) == getattr(STAGE2, name), name
     assert params.finetune.recipe.sie_coefficient == 3.0
 
 

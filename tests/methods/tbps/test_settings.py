@@ -51,7 +51,7 @@ def test_every_preset_is_documented_and_every_command_composes():
 
 def test_the_published_recipe_is_the_papers():
     params = composed("backbone=openai_vit_b16", "train=tbps_clip_vit", "method=tbps_clip")
-    config, recipe = params.tbps, params.tbps.tbps_clip
+    config, recipe = params.tbps.recipe, params.tbps.tbps_clip
     assert (params.prepare.height, params.prepare.width, params.backbone.normalisation) == (224, 224, "imagenet")
     assert (config.batch, config.epochs, config.lr, config.weight_decay) == (320, 5, 1e-4, 0.02)
     assert (config.warmup_epochs, config.warmup_lr, config.min_lr, config.occluded) == (1, 1e-6, 5e-6, 0.0)

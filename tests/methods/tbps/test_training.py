@@ -26,7 +26,7 @@ from reanchor.text.back_translation import read_back_translations
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.towers import DualEncoder
 from reanchor.text.words import clean_sentence
-from stages import tbps as stage
+from stages import train as stage
 
 TWO_STEPS = ["tbps.recipe.epochs=1", "tbps.recipe.warmup_epochs=0", "tbps.recipe.batch=40", "tbps.recipe.few_shot=0.6"]
 OPTIONS = ["tbps.tbps_clip.mlm=1.0", "tbps.tbps_clip.id=1.0", "tbps.tbps_clip.mixgen=0.25"]
@@ -91,7 +91,7 @@ def test_a_killed_training_ends_with_the_same_weights(street, tmp_path, monkeypa
                       "ablation=tbps_full", "tbps.recipe.chunk=16")
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     train_tbps("tbps_clip", params, street, whole, Rows())
-    for checkpoint in (street / ".checkpoints").glob("tbps-*"):
+    for checkpoint in (street / ".checkpoints").glob("*"):
         checkpoint.unlink()
     params.runtime.checkpoint_steps = 1
     losses, calls = TbpsRun.losses, []
@@ -107,7 +107,7 @@ def test_a_killed_training_ends_with_the_same_weights(street, tmp_path, monkeypa
         train_tbps("tbps_clip", params, street, torn, Rows())
     assert not torn.exists()
     train_tbps("tbps_clip", params, street, torn, Rows())
-    for checkpoint in (street / ".checkpoints").glob("tbps-*"):
+    for checkpoint in (street / ".checkpoints").glob("*"):
         checkpoint.unlink()
     assert (torn / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
 
@@ -180,8 +180,8 @@ def test_views_are_those_of_the_recipe(pairs):
 
 def test_alpha_and_rate_follow_the_position(pairs):
     params = settings("tbps.recipe.epochs=3", "tbps.recipe.batch=50")
-    model = build_model(small_clip(), 99, params.tbps, params.tbps.tbps_clip)
-    run = TbpsRun(params.tbps, params.tbps.tbps_clip, model, draws(pairs))
+    model = build_model(small_clip(), 99, params.tbps.recipe, params.tbps.tbps_clip)
+    run = TbpsRun(params.tbps.recipe, params.tbps.tbps_clip, model, draws(pairs))
     job = run.job("x", None)
     steps = len(job.batches(0))
     rates = [job.lr_factor(0, step, steps) * params.tbps.recipe.lr for step in range(steps)]
@@ -191,7 +191,7 @@ def test_alpha_and_rate_follow_the_position(pairs):
 
 
 def test_the_optimiser_is_the_authors(pairs):
-    config = dataclasses.replace(settings().tbps, weight_decay=0.02)
+    config = dataclasses.replace(settings().tbps.recipe, weight_decay=0.02)
     model = build_model(small_clip(), 99, config, config.tbps_clip)
     optimizer = TbpsRun(config, config.tbps_clip, model, draws(pairs)).job("x", None).optimizer
     assert isinstance(optimizer, torch.optim.AdamW)
@@ -257,8 +257,8 @@ def test_a_wrong_file_of_back_translations_is_one_line(street, pairs, tmp_path, 
 
 def stage_run(root: Path, params, model: str = "tbps_clip"):
     """What a stage's body sees, and what it was told to skip."""
-    return types.SimpleNamespace(root=root, params=params, model=model, skip=lambda out, reason: {"skipped": reason},
-                                 recorder=lambda name: Rows(), log_model=lambda name, folder: None)
+    return types.SimpleNamespace(root=root, params=params, name=model, skip=lambda out, reason: {"skipped": reason},
+                                 recorder=Rows, log_model=lambda folder: None)
 
 
 def test_the_stage_skips_what_is_not_asked_for_or_has_no_captions(street, tmp_path):
