@@ -22,6 +22,8 @@ from pipelines.flow import ended_by_sigterm
 from pipelines.plain_errors import log_mistakes_plainly
 from pipelines.server import chosen_server
 from reanchor.errors import ReanchorError
+from reanchor.methods.method import IMAGE
+from reanchor.methods.registry import global_pooling, judged
 from reanchor.methods.registry import methods as known_methods
 from stages.settings_lock import settings_lock
 
@@ -31,6 +33,12 @@ JUDGED = ("evaluate/", "search/")  # stages whose figures are compared; those of
 def experiment_name(method: str, seed: int, overrides: list[str]) -> str:
     """The same name for the same settings, so that a second comparison finds the first one's results."""
     return artifact_key("-".join(["compare", method, f"seed{seed}", *sorted(overrides)]))
+
+
+def compared() -> list[str]:
+    """What is compared where nobody says: global pooling, and the first method made for occlusion."""
+    made = next(name for name, method in judged(IMAGE).items() if method.occlusion)
+    return [global_pooling(), made]
 
 
 def seeds_of_trainings() -> list[str]:
@@ -139,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a comparison and print it; 0 on success, 1 after a failed experiment."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.compare", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=["clip_reid", "saga"], help="options of conf/method")
+    parser.add_argument("--methods", nargs="+", default=compared(), help="options of conf/method")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("overrides", nargs="*", help="group=option or section.key=value, after --")
     given = parser.parse_args(arguments)

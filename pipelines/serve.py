@@ -15,7 +15,7 @@ from pathlib import Path
 from prefect import serve
 from prefect.client.schemas.schedules import CronSchedule
 
-from pipelines.compare import compare
+from pipelines.compare import compare, compared
 from pipelines.flow import settings_text, study
 from pipelines.schedule import nightly_schedule
 from pipelines.server import chosen_server
@@ -34,7 +34,7 @@ def deployments(workspace: Path, schedule: CronSchedule, overrides: list[str]) -
         study.to_deployment("on-demand", parameters={**place, "overrides": []},
                             description="The study with settings of your choice; none: the default study."),
         compare.to_deployment("on-demand", description="Methods and seeds as DVC experiments.",
-                              parameters={**place, "methods": ["clip_reid", "saga"], "seeds": [0, 1]}),
+                              parameters={**place, "methods": compared(), "seeds": [0, 1]}),
     ]
 
 

@@ -11,11 +11,9 @@ from pathlib import Path
 from reanchor.config.checks import STREETFOLK_ROOT
 from reanchor.config.load import load, value_of
 from reanchor.config.params import Params
-from reanchor.config.sections.models import NOTHING_IMPORTED
-from reanchor.config.sections.text import NO_BACK_TRANSLATIONS
 from reanchor.errors import ReanchorError
-from reanchor.methods.method import SENTENCE
-from reanchor.methods.registry import trained
+from reanchor.methods.method import SENTENCE, code
+from reanchor.methods.registry import trained, untrained
 
 
 def check_inputs(params: Params, root: Path) -> None:
@@ -34,16 +32,9 @@ def check_inputs(params: Params, root: Path) -> None:
     if backbone.source in ("shipped", "file") and not (root / backbone.path).is_file():
         raise ReanchorError(f"params.yaml: backbone.path: got {backbone.path!r}, which is no file; allowed: "
                             "a weight file (.pt, .bin, .safetensors), or backbone=streetfolk_pretrain")
-    imported, wanted = params.imported.path, "imported" in params.evaluate.methods
-    if wanted and (imported == NOTHING_IMPORTED or not (root / imported).exists()):
-        raise ReanchorError(f"params.yaml: imported.path: got {imported!r}, which is no model; allowed: a checkpoint "
-                            "of CLIP-ReID, or a model folder of this project (make run SET=\"method=imported "
-                            "imported.path=...\")")
-    back = params.tbps.recipe.captions_bt
-    if back != NO_BACK_TRANSLATIONS and not (root / back).is_file():
-        raise ReanchorError(f"params.yaml: tbps.recipe.captions_bt: got {back!r}, which is no file; allowed: a JSON "
-                            "list of "
-                            f"back translations, or {NO_BACK_TRANSLATIONS}, which holds none")
+    for method in trained().values():
+        if method.check:
+            code(method.check)(params, root)
     library = params.occlude.library
     if library != "drawn" and not (root / library).is_dir():
         raise ReanchorError(f"params.yaml: occlude.library: got {library!r}, which is no folder; allowed: "
@@ -61,7 +52,7 @@ def check_dataset(params: Params) -> None:
     if card.test_only and asked:
         raise ReanchorError(f"params.yaml: {asked[0]}: got true, but {card.title} (prepare.card {card.name!r}) has "
                             f"no training split; allowed: false for {', '.join(asked)} (compose with "
-                            "method=zero_shot), or another dataset to train on")
+                            f"method={untrained()}), or another dataset to train on")
 
 
 def main() -> int:

@@ -132,8 +132,9 @@ def run_stage(name: str, body: Callable[[StageRun], Metrics]) -> None:
 def _refuse_ranks(name: str) -> None:
     ranks, sharing = os.environ.get("WORLD_SIZE", "1"), [each for each, method in trained().items() if method.ranks]
     if ranks != "1" and name not in sharing:
+        module = f"train {name}" if name in trained() else name
         raise ReanchorError(f"WORLD_SIZE: got {ranks}, but this stage would do all its work in each process, into the "
-                            f"same files; allowed: 1 (python), or a stage that shares its batches "
+                            f"same files; allowed: 1 (python -m stages.{module}), or a stage that shares its batches "
                             f"({', '.join(sharing)})")
 
 

@@ -36,6 +36,7 @@ class Method:
     embed: str = ""  # (folder, device, features, variant) -> Embedder, of every model of its kind
     search: str = ""  # (folder, device) -> Searcher, the same
     table: str = ""  # (folder) -> a feature of each identity label [N, E], where that is what the model holds
+    check: str = ""  # (params, root): raises ReanchorError where what its settings name is not there
     parents: str = ""  # (params) -> folders of the weights it starts from; empty: all models among `reads`
     variants: dict[str, str] = field(default_factory=dict)  # rows of the same pass: suffix -> title
 

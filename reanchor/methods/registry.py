@@ -40,6 +40,12 @@ def global_pooling() -> str:
     return next(name for name, method in methods().items() if method.global_pooling)
 
 
+def untrained() -> str:
+    """The method that trains nothing and has a model: the backbone as it comes, whose option is the way out without
+    training data."""
+    return next(name for name, method in methods().items() if method.queries and method.model and not method.train)
+
+
 def of_row(row: str) -> tuple[Method | None, str]:
     """The method that a row of the tables is of, and its variant: "saga_refined" is SAGA's "refined"."""
     if row in methods():

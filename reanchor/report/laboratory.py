@@ -3,6 +3,7 @@
 from markupsafe import Markup
 
 from reanchor.evaluation.outputs import PREFERENCE_BINS
+from reanchor.methods.registry import global_pooling, of_row
 from reanchor.report import names
 from reanchor.report.charts import Series, line_chart
 
@@ -17,12 +18,17 @@ def area_rows(summary: dict, metric: str = "mAP") -> list[dict]:
             for method in dict.fromkeys(row["method"] for row in areas)]
 
 
-def area_sentences(summary: dict, metric: str = "mAP", reference: str = "clip_reid") -> list[str]:
-    """How far each method's area lies from the reference's, with intervals."""
-    sentences = []
+def _has_model(row: str) -> bool:
+    method, _ = of_row(row)
+    return method is None or bool(method.model)
+
+
+def area_sentences(summary: dict, metric: str = "mAP") -> list[str]:
+    """How far each model's area lies from global pooling's, with intervals."""
+    sentences, reference = [], global_pooling()
     for row in summary["areas"]["differences"]:
         pair = (row["method_a"], row["method_b"])
-        if row["metric"] != metric or reference not in pair or "histogram" in pair:
+        if row["metric"] != metric or reference not in pair or not all(map(_has_model, pair)):
             continue
         other, sign = (pair[0], 1) if pair[1] == reference else (pair[1], -1)
         low, high = sorted((sign * row["low"], sign * row["high"]))

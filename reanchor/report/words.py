@@ -1,6 +1,6 @@
 """Sentences computed from the numbers, whichever way they point."""
 
-from reanchor.methods.registry import methods, of_row
+from reanchor.methods.registry import methods, of_row, untrained
 from reanchor.report import names
 
 
@@ -62,8 +62,8 @@ def _best(results: dict, condition: str, where: str) -> str:
     if len(ranked) > 1:
         second = results[ranked[1]][condition]["mAP"]["value"]
         sentence += f", before {names.method(ranked[1])} with {second:.1f}"
-    if "zero_shot" in results and "zero_shot" not in ranked[:2]:
-        sentence += f"; the zero-shot backbone reaches {results['zero_shot'][condition]['mAP']['value']:.1f}"
+    if untrained() in results and untrained() not in ranked[:2]:
+        sentence += f"; the zero-shot backbone reaches {results[untrained()][condition]['mAP']['value']:.1f}"
     return sentence + "."
 
 

@@ -40,4 +40,4 @@ def refuse_batch_statistics(module: nn.Module, setting: str, chunk: int) -> None
     """Raise ReanchorError where chunks would change what `module` computes: batch norm sees a chunk, not the batch."""
     if chunk and any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
         raise ReanchorError(f"{setting}: got {chunk}, but this model has batch norm, whose statistics a chunk would "
-                            "change; allowed: the whole batch at once (tbps.recipe.chunk 0, one process), or a ViT")
+                            "change; allowed: the whole batch at once (no chunks, one process), or a ViT")

@@ -156,7 +156,7 @@ def test_the_image_side_of_two_towers_is_an_embedder(models):
 
 def test_folders_without_an_embedder_are_one_line(models, tmp_path):
     line = refusal(lambda: load_embedder(models["mgcc"]))
-    assert "kind 'mgcc' compares sets of tokens and has no single feature; allowed are clip, reid" in line
+    assert "kind 'mgcc' has no single feature of an image; allowed are clip, clip_reid" in line
     assert "load_searcher" in line
     for kind in ("clip_reid", "saga", "gate"):
         assert f"kind '{kind}' reads no sentences" in refusal(lambda kind=kind: load_searcher(models[kind]))

@@ -155,8 +155,8 @@ def test_a_method_that_reads_other_images_is_refused():
 
 
 def test_a_method_that_was_not_trained_is_named(tmp_path):
-    (tmp_path / "mgcc").mkdir()
-    (tmp_path / "mgcc/skipped.json").write_text('{"reason": "mgcc.train is false"}')
+    (tmp_path / "models/mgcc").mkdir(parents=True)
+    (tmp_path / "models/mgcc/skipped.json").write_text('{"reason": "mgcc.train is false"}')
     with pytest.raises(ReanchorError, match=r"search.methods: got 'mgcc', which was not trained \(mgcc.train is false"):
         searcher_factories(["zero_shot", "mgcc"], tmp_path, "cpu")
     assert list(searcher_factories(["sdm", "zero_shot"], tmp_path, "cpu")) == ["sdm", "zero_shot"]

@@ -53,7 +53,7 @@ def test_several_processes_are_refused_where_a_stage_does_not_share_its_batches(
         run_stage("mgcc", lambda run: pytest.fail("the body ran"))
     line = capsys.readouterr().err
     assert ended.value.code == 2 and line.startswith("mgcc: WORLD_SIZE: got 4") and line.count("\n") == 1
-    assert "python -m stages.train mgcc" in line and "tbps" in line
+    assert "python -m stages.train mgcc" in line and "tbps_clip" in line
     run_stage("sdm", lambda run: {"seen": 1})
     assert json.loads((workspace / "reports/sdm/metrics.json").read_text())["seen"] == 1
 

@@ -52,7 +52,7 @@ def test_a_trained_model_is_one_run_with_everything_in_it(workspace, monkeypatch
     assert experiment.artifact_location == (workspace / "mlruns/artifacts").as_uri()
     (run,) = client.search_runs([experiment.experiment_id])
     assert (run.info.run_name, run.info.status) == ("saga", "FINISHED")
-    assert run.data.params["saga.epochs_a"] == "3" and "finetune.recipe.lr" not in run.data.params
+    assert run.data.params["saga.epochs_a"] == "3" and "finetune.clip_reid.id" not in run.data.params
     assert run.data.metrics["images_per_second"] == 120.0 and run.data.metrics["peak_memory_mb"] > 10
     tags = run.data.tags
     assert tags["reanchor.weights_sha256"] == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()

@@ -127,7 +127,7 @@ def test_models_without_such_names_and_wrong_targets_are_refused(tmp_path):
         (tmp_path / name).mkdir()
         clip.save(tmp_path / name)
     for source, form, out, clip, message in [
-        (tmp_path / "clip", "clip-reid", "x.pth", None, "got kind 'clip'; allowed: .* of kind reid"),
+        (tmp_path / "clip", "clip-reid", "x.pth", None, "got kind 'clip'; allowed: .* of kind clip_reid"),
         (tmp_path / "none", "clip-reid", "x.pth", None, "no model here"),
         (folder, "clip-reid", "x.bin", None, "got .*x.bin for --to clip-reid; allowed: a file ending in .pth or .pt"),
         (folder, "open-clip", "x.pth", tmp_path / "clip", "ending in .safetensors or .pt"),

@@ -281,7 +281,7 @@ def small_model(folder):
 def test_a_model_folder_is_verified_and_copied(tmp_path):
     source = small_model(tmp_path / "model")
     (outcome,) = import_model(Imported(path="model"), tmp_path / "out", tmp_path)
-    assert outcome.note == "kind reid, copied as it is"
+    assert outcome.note == "kind clip_reid, copied as it is"
     assert (tmp_path / "out/weights.safetensors").read_bytes() == (source / "weights.safetensors").read_bytes()
     assert json.loads((tmp_path / "out/model.json").read_text())["imported"]["source"] == "model"
     assert load_embedder(tmp_path / "out").grid == (4, 2)

@@ -6,7 +6,8 @@ from reanchor.methods.method import SENTENCE, Method
 def _trained(name: str, title: str, place: int) -> Method:
     return Method(name, title, place=place, queries=(SENTENCE,), stage=name, settings=("tbps.recipe", f"tbps.{name}"),
                   reads=("data/prepared", "data/occluded", "models/backbone", "${tbps.recipe.captions_bt}"),
-                  switch=f"tbps.{name}.train", seed="tbps.recipe.seed", ranks=True, kind="dual",
+                  switch=f"tbps.{name}.train", seed="tbps.recipe.seed", ranks=True,
+                  check="reanchor.methods.tbps.inputs:require_back_translations", kind="dual",
                   train="reanchor.methods.tbps.train:train_tbps", embed="reanchor.text.embedder:load",
                   search="reanchor.text.embedder:load_searcher")
 

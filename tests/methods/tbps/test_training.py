@@ -18,11 +18,11 @@ from text_factory import described, make_street, settings, small_clip
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.searchers import load_searcher
+from reanchor.methods.tbps.back_translation import read_back_translations
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.job import TbpsRun
 from reanchor.methods.tbps.model import TbpsModel
 from reanchor.methods.tbps.train import build_model, few_shot, train_tbps
-from reanchor.text.back_translation import read_back_translations
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.towers import DualEncoder
 from reanchor.text.words import clean_sentence
@@ -229,7 +229,7 @@ def test_back_translations_of_lists_that_leave_imgs_out_and_repeat_images(street
     path = back_file(tmp_path / "bt.json", [{"img_path": manifest.path[row], "captions_bt": ["One; two."]},
                                             {"file_path": manifest.path[row], "captions_bt": ["three"]}])
     renamed = dataclasses.replace(manifest, path=[f"imgs/{name}" for name in manifest.path])
-    monkeypatch.setattr("reanchor.text.back_translation.Manifest.read", lambda _: renamed)
+    monkeypatch.setattr("reanchor.methods.tbps.back_translation.Manifest.read", lambda _: renamed)
     places = np.flatnonzero(pairs.owner == pairs.owner[4])
     with pytest.warns(UserWarning):
         found = read_back_translations(path, street / "data/prepared", pairs, clean=True)
