@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as T
 
 from benchmarks.store import decode, make_files
-from reanchor.clip.load import architecture_of, shipped
+from reanchor.backbone.load import architecture_of, shipped
 from reanchor.clip.model import ClipSpec
 from reanchor.config.sections.models import Backbone
 from reanchor.config.sections.training import FinetuneRecipe, LossWeights

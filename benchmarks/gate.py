@@ -16,7 +16,7 @@ import torch
 from torch import Generator
 from torch.utils.flop_counter import FlopCounterMode
 
-from reanchor.clip.load import architecture_of
+from reanchor.backbone.load import architecture_of
 from reanchor.clip.model import ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder, ImageTokens
 from reanchor.config.sections.training import Gate

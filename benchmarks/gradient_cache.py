@@ -18,7 +18,7 @@ import time
 
 import torch
 
-from reanchor.clip.pretrain import blank_clip
+from reanchor.backbone.pretrain import blank_clip
 from reanchor.config.sections.models import Pretrain
 from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
 from reanchor.methods.tbps.job import text_losses

@@ -23,7 +23,7 @@ NEUTRAL = (
 def shaping(root: Path, *modules: str) -> list[str]:
     """The files of `closure` that can shape a result: neither NEUTRAL nor a package's docstring; sorted."""
     found = set().union(*(closure(root, module) for module in modules))
-    return sorted(file for file in found if not file.startswith(NEUTRAL) and not _is_record(file)
+    return sorted(file for file in found if not file.startswith(NEUTRAL) and not is_record(Path(file))
                   and not file.endswith("__init__.py"))
 
 
@@ -60,8 +60,9 @@ def imported_eagerly(root: Path, module: str) -> set[str]:
     return outside - set(PACKAGES)
 
 
-def _is_record(file: str) -> bool:
-    return file.startswith("reanchor/methods/") and file.endswith("/method.py")
+def is_record(file: Path) -> bool:
+    """Whether a file tells of a method what others must know, and of its settings; .dvcignore leaves the same out."""
+    return file.parent.parent.name == "methods" and file.name in ("method.py", "settings.py")
 
 
 def _file(root: Path, name: str) -> Path | None:

@@ -1,7 +1,7 @@
 """Stage `backbone`: obtain a CLIP."""
 
-from reanchor.clip.load import local_file, open_clip_model, shipped
-from reanchor.clip.pretrain import pretrain
+from reanchor.backbone.load import local_file, open_clip_model, shipped
+from reanchor.backbone.pretrain import pretrain
 from reanchor.files import atomic_directory
 from stages.runner import StageRun, run_stage
 

@@ -3,7 +3,7 @@
     python -m stages.graph           # after an import, a method or a stage has changed
     python -m stages.graph --check   # 1 where dvc.yaml is out of date
 
-A folder stands for its files where a stage imports at least half of them.
+A folder stands for its files where a stage imports at least three quarters of them.
 """
 
 import argparse
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from reanchor.files import atomic_path
+from reanchor.imports import is_record
 from reanchor.methods.dependencies import code_of
 from stages.declared import Stage, stages
 
@@ -55,9 +56,9 @@ def _quoted(value: str) -> str:
 
 
 def folded(files: list[str], root: Path) -> list[str]:
-    """The same files, folders in their place where at least half of a folder is meant, and of each one in it."""
+    """The same files, folders in their place where most of a folder is meant, and of each one in it."""
     every = [path.relative_to(root).as_posix() for path in sorted((root / "reanchor").rglob("*.py"))
-             if path.name not in ("__init__.py", "method.py")]
+             if path.name != "__init__.py" and not is_record(path)]
     return sorted(_fold("reanchor", {*files}, every))
 
 
@@ -74,7 +75,8 @@ def _fold(folder: str, wanted: set[str], every: list[str]) -> list[str]:
 def _mostly(folder: str, wanted: set[str], every: list[str]) -> bool:
     inside = [file for file in every if file.startswith(f"{folder}/")]
     below = {"/".join(file.split("/")[:folder.count("/") + 2]) for file in inside} - {*inside}
-    return 2 * len(wanted.intersection(inside)) >= len(inside) and all(_mostly(child, wanted, every) for child in below)
+    return (4 * len(wanted.intersection(inside)) >= 3 * len(inside)
+            and all(_mostly(child, wanted, every) for child in below))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from reanchor.config.load import flatten, load
 from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
+from reanchor.imports import is_record
 from reanchor.methods.lineage import filled
 from stages import BEGAN
 
@@ -100,7 +101,7 @@ def _traces(root: Path, paths: tuple[str, ...]) -> dict[str, Trace]:
 def _trace(root: Path, path: str) -> Iterator[tuple[str, Trace]]:
     code = path.startswith(CODE)
     for file in _files(root / path):
-        if file.name.endswith(_NO_INPUTS):
+        if file.name.endswith(_NO_INPUTS) or is_record(file):
             continue
         try:
             status = file.stat()

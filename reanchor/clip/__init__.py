@@ -1,1 +1,1 @@
-"""CLIP: loading and pre-training it, its towers, its tokenizer."""
+"""CLIP: its towers, its tokenizer, its files."""

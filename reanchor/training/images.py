@@ -15,7 +15,6 @@ from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.suites import open_set
-from reanchor.methods.registry import untrained
 from reanchor.training.augment import normalise, random_crop, random_erase, random_flip
 
 
@@ -44,7 +43,8 @@ class TrainingImages:
         rows = manifest.rows("train")
         if not len(rows):
             raise ReanchorError(f"{prepared}: {manifest.metadata.get('card', 'the dataset')} has no training split, so "
-                                f"nothing can be trained on it; compose with method={untrained()}, or train on another "
+                                "nothing can be trained on it; choose a method that trains nothing, or train on "
+                                "another "
                                 "dataset")
         pids, labels = np.unique(manifest.pid[rows], return_inverse=True)
         if len(pids) < 2:

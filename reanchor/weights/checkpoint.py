@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from reanchor.clip.load import numbered, vision_sizes
+from reanchor.backbone.load import numbered, vision_sizes
 from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.weight_files.read import read_state

@@ -10,7 +10,7 @@ import torch
 from archives import Archive
 from torch import Generator
 
-from reanchor.clip.load import architecture_of, local_file
+from reanchor.backbone.load import architecture_of, local_file
 from reanchor.config.sections.judging import Evaluate
 from reanchor.config.sections.models import Backbone, Imported
 from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts

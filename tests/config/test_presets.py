@@ -12,8 +12,8 @@ from recorders import Rows
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from reanchor.backbone.pretrain import blank_clip
 from reanchor.clip.model import Clip
-from reanchor.clip.pretrain import blank_clip
 from reanchor.config.params import Params
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from places import GOLDEN
 
-from reanchor.clip.load import openai_architecture
+from reanchor.backbone.load import openai_architecture
 from reanchor.clip.model import Clip, ClipSpec
 
 FOLDER = GOLDEN

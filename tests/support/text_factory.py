@@ -7,8 +7,8 @@ from pathlib import Path
 from composed import ROOT
 from omegaconf import OmegaConf
 
+from reanchor.backbone.pretrain import blank_clip
 from reanchor.clip.model import Clip
-from reanchor.clip.pretrain import blank_clip
 from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
 from reanchor.data.prepare import prepare

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchmarks.faults.hostile_weights import make
+from reanchor.backbone.load import local_file, shipped
 from reanchor.clip import fit
 from reanchor.clip.fit import fitted, sketch
-from reanchor.clip.load import local_file, shipped
 from reanchor.clip.model import Clip, spec_from
 from reanchor.config.sections.models import Backbone, Imported
 from reanchor.errors import ReanchorError

@@ -11,7 +11,7 @@ from evaluation_fakes import make_study
 from recorders import Rows
 from safetensors.torch import load_file
 
-from reanchor.clip.pretrain import blank_clip
+from reanchor.backbone.pretrain import blank_clip
 from reanchor.config.checks import GENERIC_ANCHORS
 from reanchor.config.sections.judging import Evaluate
 from reanchor.data.prepare import prepare

@@ -11,7 +11,7 @@ from composed import ROOT, composed
 from omegaconf import OmegaConf
 from recorders import Rows
 
-from reanchor.clip.pretrain import blank_clip
+from reanchor.backbone.pretrain import blank_clip
 from reanchor.config.params import Params
 from reanchor.data.prepare import prepare
 from reanchor.methods.clip_reid.prompts import train_prompts

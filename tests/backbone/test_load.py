@@ -9,10 +9,10 @@ from archives import Archive
 from golden_files import golden, tiny_clip, tiny_resnet_clip
 from safetensors.torch import save_file
 
-from reanchor.clip.load import architecture_of, departures, local_file, open_clip_model, shipped
+from reanchor.backbone.load import architecture_of, departures, local_file, open_clip_model, shipped
+from reanchor.backbone.pretrain import blank_clip
+from reanchor.backbone.ship import ship
 from reanchor.clip.model import Clip
-from reanchor.clip.pretrain import blank_clip
-from reanchor.clip.ship import ship
 from reanchor.config.sections.models import Backbone, Pretrain
 from reanchor.errors import ReanchorError
 
@@ -47,7 +47,7 @@ def test_openai_files_load_exactly(tmp_path, form):
 @pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
 def test_open_clip_files_load_by_model_name(tmp_path, suffix, monkeypatch):
     source = tiny_clip()
-    monkeypatch.setattr("reanchor.clip.load.architecture_of", lambda model: source.spec.architecture)
+    monkeypatch.setattr("reanchor.backbone.load.architecture_of", lambda model: source.spec.architecture)
     path = tmp_path / f"weights{suffix}"
     (save_file if suffix == ".safetensors" else torch.save)(dict(source.network.state_dict()), path)
     torch.testing.assert_close(feature(local_file(file_config(path), SIZE)), feature(source), atol=0, rtol=0)

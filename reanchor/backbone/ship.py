@@ -1,6 +1,6 @@
 """Pack a pre-trained backbone into the one file that is shipped.
 
-    python -m reanchor.clip.ship models/backbone models/shipped/streetfolk.safetensors
+    python -m reanchor.backbone.ship models/backbone models/shipped/streetfolk.safetensors
 """
 
 import argparse
