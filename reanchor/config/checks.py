@@ -219,7 +219,7 @@ def _gate(params: Params) -> Iterator[str]:
 def _evaluation(params: Params) -> Iterator[str]:
     methods = params.evaluate.methods
     needed = {"baseline": params.finetune.baseline, "clip_reid": params.finetune.clip_reid, "saga": params.saga,
-              "gated": params.gate}
+              "gate": params.gate}
     for method in (method for method in methods if method in needed and not needed[method].train):
         yield f"evaluate.methods: got {method!r} although its training is switched off; allowed: methods whose " \
               "`train` is true (choose a group option: method=saga, gate, clip_reid or baseline)"

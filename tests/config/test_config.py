@@ -25,25 +25,26 @@ def message(settings: dict) -> str:
 @pytest.mark.parametrize(
     ("settings", "key", "value", "allowed"),
     [
-        ({"finetune": {"epoch": 3}}, "finetune.epoch", "3", "did you mean 'epochs'?"),
+        ({"finetune": {"recipe": {"epoch": 3}}}, "finetune.recipe.epoch", "3", "did you mean 'epochs'?"),
         ({"finetunes": {}}, "finetunes", "{}", "did you mean 'finetune'?"),
         ({"backbone": {"pretrain": {"step": 1}}}, "backbone.pretrain.step", "1", "'steps'"),
-        ({"finetune": {"epochs": "many"}}, "finetune.recipe.epochs", "'many'", "a whole number"),
-        ({"finetune": {"epochs": 1.5}}, "finetune.recipe.epochs", "1.5", "a whole number"),
-        ({"finetune": {"epochs": None}}, "finetune.recipe.epochs", "None", "a whole number"),
-        ({"finetune": {"lr": "fast"}}, "finetune.recipe.lr", "'fast'", "a number"),
-        ({"finetune": {"milestones": 30}}, "finetune.recipe.milestones", "30", "a list, each a whole number"),
+        ({"finetune": {"recipe": {"epochs": "many"}}}, "finetune.recipe.epochs", "'many'", "a whole number"),
+        ({"finetune": {"recipe": {"epochs": 1.5}}}, "finetune.recipe.epochs", "1.5", "a whole number"),
+        ({"finetune": {"recipe": {"epochs": None}}}, "finetune.recipe.epochs", "None", "a whole number"),
+        ({"finetune": {"recipe": {"lr": "fast"}}}, "finetune.recipe.lr", "'fast'", "a number"),
+        ({"finetune": {"recipe": {"milestones": 30}}}, "finetune.recipe.milestones", "30",
+         "a list, each a whole number"),
         ({"render": {"enabled": 7.5}}, "render.enabled", "7.5", "true or false"),
         ({"finetune": 3}, "finetune", "3", "a mapping of"),
         ([], "the whole file", "[]", "a mapping of"),
-        ({"finetune": {"images": 1}}, "finetune.recipe.images", "1", "at least 2"),
+        ({"finetune": {"recipe": {"images": 1}}}, "finetune.recipe.images", "1", "at least 2"),
         (
             {"prepare": {"validation_share": 0.95}},
             "prepare.validation_share",
             "0.95",
             "at least 0.0 and at most 0.9",
         ),
-        ({"finetune": {"lr": float("nan")}}, "finetune.recipe.lr", "nan", "a finite number"),
+        ({"finetune": {"recipe": {"lr": float("nan")}}}, "finetune.recipe.lr", "nan", "a finite number"),
         (
             {"saga": {"anchors": "texts"}},
             "saga.anchors",
@@ -52,14 +53,16 @@ def message(settings: dict) -> str:
         ),
         ({"evaluate": {"methods": ["sagga"]}}, "evaluate.methods", "'sagga'", "did you mean 'saga'?"),
         ({"occlude": {"masking_ratios": [0.1, 1.5]}}, "occlude.masking_ratios", "1.5", "at most 0.9"),
-        ({"tbps": {"lr": 0.0}}, "tbps.recipe.lr", "0", "above 0"),
-        ({"tbps": {"lr": 1e-5, "min_lr": 1e-4}}, "tbps.recipe.min_lr", "0.0001", "at most tbps.recipe.lr, which is "
+        ({"tbps": {"recipe": {"lr": 0.0}}}, "tbps.recipe.lr", "0", "above 0"),
+        ({"tbps": {"recipe": {"lr": 1e-5, "min_lr": 1e-4}}}, "tbps.recipe.min_lr", "0.0001",
+         "at most tbps.recipe.lr, which is "
                                                                                  "1e-05"),
-        ({"tbps": {"context": 2}}, "tbps.recipe.context", "2", "at least 3"),
+        ({"tbps": {"recipe": {"context": 2}}}, "tbps.recipe.context", "2", "at least 3"),
         ({"mgcc": {"model": {"context": 1}}}, "mgcc.model.context", "1", "at least 3"),
         ({"mgcc": {"epochs": 1, "warmup_epochs": 2}}, "mgcc.warmup_epochs", "2", "at most mgcc.epochs, which is 1"),
         ({"gate": {"train": True}, "occlude": {"masks": "m"}}, "occlude.masks", "'m'", "choose method=saga"),
-        ({"gate": {"train": True, "source": "shared"}, "finetune": {"sie": "camera"}}, "finetune.recipe.sie",
+        ({"gate": {"train": True, "source": "shared"}, "finetune": {"recipe": {"sie": "camera"}}},
+         "finetune.recipe.sie",
          "'camera'",
          "gate.source=network"),
     ],
@@ -89,13 +92,14 @@ def test_a_mistake_is_one_line_with_key_value_and_remedy(settings, key, value, a
             ["saga.token_blocks", "13", "1 to 12"],
         ),
         ({"backbone": {"source": "file", "path": " "}}, ["backbone.path", "file"]),
-        ({"finetune": {"milestones": [50, 30]}}, ["finetune.recipe.milestones", "[50, 30]", "ascending"]),
-        ({"finetune": {"epochs": 2, "warmup_epochs": 3}}, ["finetune.recipe.warmup_epochs", "3", "2"]),
-        ({"finetune": {"one_stage": True}}, ["finetune.clip_reid.i2tce", "1.0", "i2t above 0"]),
+        ({"finetune": {"recipe": {"milestones": [50, 30]}}}, ["finetune.recipe.milestones", "[50, 30]", "ascending"]),
+        ({"finetune": {"recipe": {"epochs": 2, "warmup_epochs": 3}}}, ["finetune.recipe.warmup_epochs", "3", "2"]),
+        ({"finetune": {"recipe": {"one_stage": True}}}, ["finetune.clip_reid.i2tce", "1.0", "i2t above 0"]),
         ({"finetune": {"baseline": {"i2tce": 0, "t2i": 0.5}}}, ["finetune.baseline.t2i", "0.5", "no text"]),
         ({"backbone": {"source": "open_clip", "model": "RN50"}}, ["saga.train", "RN50", "method=clip_reid"]),
         (
-            {"backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False}, "finetune": {"sie": "camera"},
+            {"backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False},
+             "finetune": {"recipe": {"sie": "camera"}},
              "evaluate": {"methods": ["baseline"]}},
             ["finetune.recipe.sie", "camera", "RN50", "none"],
         ),
@@ -122,7 +126,7 @@ def test_small_numbers_are_numbers(tmp_path):
 
 
 def test_whole_numbers_serve_as_numbers_and_lists_stay_lists():
-    params = from_mapping({"finetune": {"margin": 1, "milestones": [5, 9]}})
+    params = from_mapping({"finetune": {"recipe": {"margin": 1, "milestones": [5, 9]}}})
     assert params.finetune.recipe.margin == 1.0 and isinstance(params.finetune.recipe.margin, float)
     assert params.finetune.recipe.milestones == [5, 9] and type(params.finetune.recipe.milestones) is list
 
@@ -234,7 +238,7 @@ IMPORT = {"evaluate": {"methods": ["imported"]}, "backbone": {"source": "pretrai
         ({**IMPORT, "imported": {"path": "none.pth"}}, ["imported.path", "'none.pth'", "a model folder"]),
         (IMPORT, ["imported.path", "conf/method/imported.yaml", "method=imported"]),
         ({"backbone": {"source": "pretrain"}, "occlude": {"library": "cuts"}}, ["occlude.library", "'cuts'"]),
-        ({"backbone": {"source": "pretrain"}, "tbps": {"captions_bt": "bt.json"}},
+        ({"backbone": {"source": "pretrain"}, "tbps": {"recipe": {"captions_bt": "bt.json"}}},
          ["tbps.recipe.captions_bt", "'bt.json'", "conf/captions_bt.json"]),
     ],
 )

@@ -87,10 +87,10 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
     clip = backbone(train, params)
     (street / "models/backbone").mkdir(parents=True, exist_ok=True)
     clip.save(street / "models/backbone")
-    train_prompts(params.prompts, street, street / "models/prompts", params.runtime, Rows())
+    train_prompts("prompts", params, street, street / "models/prompts", Rows())
     with safe_open(street / "models/prompts/prompts.safetensors", framework="pt") as stream:
         assert len(stream.metadata()) == 1  # the library writes several keys in any order, so in other bytes each time
-    out = street / "models/finetune" / model
+    out = street / "models" / model
     train_stage2(model, params, street, out, steps)
     moved = learned_along(street, model)
     for checkpoint in (street / ".checkpoints").glob("*"):

@@ -36,7 +36,7 @@ SAGA_FEATURES = ("cls", "projected", "concat", "orthogonal", "anchors", "anchors
 class Evaluate:
     seed: int = field(0, low=0)
     methods: list[str] = field(["histogram", "zero_shot", "baseline", "clip_reid", "saga"],
-                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "gated", "imported"))
+                               choices=("histogram", "zero_shot", "baseline", "clip_reid", "saga", "gate", "imported"))
     camera_rule: str = field("auto", choices=("auto", "market", "none"))
     distance: str = field("cosine", choices=("cosine", "euclidean"))  # euclidean: squared
     features: list[str] = field([], choices=FEATURES)  # rows beside CLIP-ReID's own test feature
