@@ -9,13 +9,14 @@ import sys
 from pathlib import Path
 
 from reanchor.config.checks import STREETFOLK_ROOT
-from reanchor.config.load import load, value_of
+from reanchor.config.load import load
 from reanchor.config.params import Params
-from reanchor.config.sections.models import NOTHING_IMPORTED
-from reanchor.config.sections.text import NO_BACK_TRANSLATIONS
+from reanchor.config.rules import value_of
 from reanchor.errors import ReanchorError
+from reanchor.methods.imported.settings import NOTHING_IMPORTED
 from reanchor.methods.method import SENTENCE
 from reanchor.methods.registry import trained
+from reanchor.methods.tbps.settings import NO_BACK_TRANSLATIONS
 
 
 def check_inputs(params: Params, root: Path) -> None:

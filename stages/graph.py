@@ -57,7 +57,7 @@ def _quoted(value: str) -> str:
 def folded(files: list[str], root: Path) -> list[str]:
     """The same files, folders in their place where at least half of a folder is meant, and of each one in it."""
     every = [path.relative_to(root).as_posix() for path in sorted((root / "reanchor").rglob("*.py"))
-             if path.name not in ("__init__.py", "method.py")]
+             if path.name not in ("__init__.py", "method.py", "settings.py")]
     return sorted(_fold("reanchor", {*files}, every))
 
 

@@ -13,7 +13,7 @@ from reanchor.clip.load import architecture_of, departures, local_file, open_cli
 from reanchor.clip.model import Clip
 from reanchor.clip.pretrain import blank_clip
 from reanchor.clip.ship import ship
-from reanchor.config.sections.models import Backbone, Pretrain
+from reanchor.config.sections.backbone import Backbone, Pretrain
 from reanchor.errors import ReanchorError
 
 SIZE = (64, 32)

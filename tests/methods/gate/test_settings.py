@@ -5,10 +5,10 @@ import re
 import pytest
 import yaml
 from composed import ROOT, composed
+from stages.tracking.tables import parents_of
 
 from reanchor.config.load import from_mapping
 from reanchor.errors import ReanchorError
-from stages.tracking.tables import parents_of
 
 
 @pytest.mark.parametrize(("settings", "parts"), [
