@@ -16,7 +16,7 @@ _TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: 
 
 
 def complaint(kind: type, found: ValidationError, raw: Any, prefix: str = "") -> str:
-    """The first mistake in the mapping `raw` of section `kind`, whose key is `prefix`; unknown keys go before others."""
+    """The first mistake in the mapping `raw` of the section `prefix`; unknown keys go before others."""
     errors = found.errors(include_url=False)
     error = next((each for each in errors if each["type"] in _UNKNOWN), errors[0])
     names = [str(part) for part in error["loc"] if not isinstance(part, int) or error["type"] == "invalid_key"]
