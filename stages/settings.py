@@ -7,6 +7,7 @@
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import json
 import sys
@@ -39,8 +40,13 @@ _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "tex
 
 def files() -> dict[str, str]:
     """The text of each file that follows from the schema."""
-    return {DEFAULTS: HEADER + OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(Params()))),
-            REFERENCE: INTRODUCTION + "".join(_tables("", Params))}
+    return {DEFAULTS: defaults_text(), REFERENCE: INTRODUCTION + "".join(_tables("", Params))}
+
+
+@functools.cache
+def defaults_text() -> str:
+    """The text of conf/schema.yaml, which every composition begins with."""
+    return HEADER + OmegaConf.to_yaml(OmegaConf.create(dataclasses.asdict(Params())))
 
 
 def stale(root: Path) -> list[str]:
