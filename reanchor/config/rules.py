@@ -40,13 +40,13 @@ def at_most(params: "Params", key: str, limit: str) -> Complaints:
         yield f"{key}: got {value}; allowed: at most {limit}, which is {most}"
 
 
-def blocks_exist(params: "Params", key: str, lowest: int = 1) -> Complaints:
-    """The setting names blocks, or a number of blocks, that the backbone has."""
+def blocks_exist(params: "Params", key: str) -> Complaints:
+    """The setting is a list of blocks, or a number of blocks, that the backbone has."""
     value, blocks = value_of(params, key), vision_blocks(params)
-    last = max(value, default=1) if isinstance(value, list) else value
-    if blocks is not None and last > blocks:
-        yield (f"{key}: got {value}; allowed: {lowest} to {blocks}, the blocks of backbone.source "
-               f"{params.backbone.source!r}")
+    listed = isinstance(value, list)
+    if blocks is not None and (max(value, default=1) if listed else value) > blocks:
+        yield (f"{key}: got {value}; allowed: {'1 to' if listed else 'at most'} {blocks}, the blocks of "
+               f"backbone.source {params.backbone.source!r}")
 
 
 def needs_patches(params: "Params", switch: str) -> Complaints:

@@ -118,7 +118,7 @@ def test_settings_that_exclude_one_another_are_both_named(settings, parts):
 
 def test_small_numbers_are_numbers(tmp_path):
     (tmp_path / "params.yaml").write_text(
-        "finetune:\n  lr: 1e-4\n  epochs: 3\n"
+        "finetune:\n  recipe:\n    lr: 1e-4\n    epochs: 3\n"
     )  # PyYAML alone: the text "1e-4"
     params = load(tmp_path / "params.yaml")
     assert params.finetune.recipe.lr == 1e-4 and isinstance(params.finetune.recipe.lr, float)

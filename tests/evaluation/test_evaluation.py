@@ -6,13 +6,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from evaluation_fakes import GRID, FakeEmbedder, make_study
-from reanchor.evaluation.histogram import ColourHistogram, hsv
 
 from reanchor.config.sections.judging import Evaluate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.conditions import load_study
 from reanchor.evaluation.embed import embed_rows
 from reanchor.evaluation.evaluate import evaluate, method_factories
+from reanchor.evaluation.histogram import ColourHistogram, hsv
 from reanchor.evaluation.measure import sample_rows
 from reanchor.evaluation.tokens import LABELS, patch_shares, weight_shares
 from reanchor.formats.embedder import Embedding

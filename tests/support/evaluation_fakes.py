@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from PIL import Image
-from reanchor.evaluation.histogram import ColourHistogram
 
 from reanchor.config.sections.judging import Evaluate
 from reanchor.evaluation.conditions import Condition, Study
 from reanchor.evaluation.evaluate import evaluate
+from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.files import write_json
 from reanchor.formats.embedder import Embedding
 from reanchor.formats.labels import Labels

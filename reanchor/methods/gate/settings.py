@@ -72,7 +72,7 @@ def _trained(params: "Params") -> Complaints:
     if not gate.train:
         return
     yield from needs_patches(params, "gate.train")
-    yield from blocks_exist(params, "gate.blocks", lowest=0)
+    yield from blocks_exist(params, "gate.blocks")
     yield from blocks_exist(params, "gate.network_blocks")
     if gate.source == "shared":
         yield from blocks_exist(params, "gate.shared_blocks")
