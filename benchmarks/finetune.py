@@ -31,11 +31,11 @@ from torchvision import transforms as T
 from benchmarks.store import decode, make_files
 from reanchor.backbone.load import architecture_of, shipped
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.models import Backbone
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights
+from reanchor.config.sections.backbone import Backbone
 from reanchor.formats.images import ImageStore, write_store
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.training.device import uses_bf16
 from reanchor.training.images import TrainingImages

@@ -19,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from reanchor.backbone.load import architecture_of
 from reanchor.clip.model import ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder, ImageTokens
-from reanchor.config.sections.training import Gate
 from reanchor.methods.gate.gates import NetworkGates, OnesGates
 from reanchor.methods.gate.replay import GatedEncoder
+from reanchor.methods.gate.settings import Gate
 from reanchor.methods.gate.shared import SharedGatedEncoder, SharedNetwork
 from reanchor.methods.gate.visibility import VisibilityNetwork
 

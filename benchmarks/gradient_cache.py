@@ -19,10 +19,10 @@ import time
 import torch
 
 from reanchor.backbone.pretrain import blank_clip
-from reanchor.config.sections.models import Pretrain
-from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
+from reanchor.config.sections.backbone import Pretrain
 from reanchor.methods.tbps.job import text_losses
 from reanchor.methods.tbps.model import TbpsModel
+from reanchor.methods.tbps.settings import TbpsRecipe, TbpsTerms
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import encode_in_chunks
 

@@ -20,10 +20,10 @@ import torch
 
 from benchmarks.mgcc_similarity import peak_bytes
 from reanchor.clip.model import Clip, ClipSpec
-from reanchor.config.sections.mgcc import MgccModel
 from reanchor.methods.mgcc.blocks import all_pairs
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.similarity import ImageSide
 
 SHARES = ((1.0, 1.0), (0.5, 0.5), (0.4, 0.5), (0.3, 0.4), (0.2, 0.4), (0.1, 0.1))

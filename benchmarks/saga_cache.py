@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from reanchor.config.sections.training import Saga
 from reanchor.methods.saga.batch import TokenBatch
 from reanchor.methods.saga.domain import make_domain
 from reanchor.methods.saga.frozen import FrozenAnchors, random_vectors
 from reanchor.methods.saga.head import SagaHead
 from reanchor.methods.saga.losses import stage3_losses
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.tokens import CachedTokens
 
 TOKENS, WIDTH, BATCH, IMAGES, IDENTITIES = 128, 768, 64, 4, 751

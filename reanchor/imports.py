@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGES = ("reanchor", "stages", "pipelines")
 
 # How settings, files, processes and stages are handled. None of it shapes a result: settings are dependencies of their
-# own, and records of methods say where code lies.
+# own, records of methods say where code lies, and their schemas what settings there are.
 NEUTRAL = (
     "reanchor/errors.py", "reanchor/files.py", "reanchor/imports.py", "reanchor/interruption.py", "reanchor/workers.py",
     "reanchor/config/", "reanchor/methods/method.py", "reanchor/methods/registry.py", "reanchor/methods/lineage.py",

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 from reanchor.config.checks import STREETFOLK_ROOT
-from reanchor.config.load import load, value_of
+from reanchor.config.load import load
 from reanchor.config.params import Params
+from reanchor.config.rules import value_of
 from reanchor.errors import ReanchorError
 from reanchor.methods.method import SENTENCE, code
 from reanchor.methods.registry import trained, untrained

@@ -21,6 +21,7 @@ from reanchor.config.load import flatten, from_mapping
 from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
+from stages.settings import DEFAULTS, defaults_text
 from stages.settings_lock import settings_lock, unread_settings
 
 
@@ -28,8 +29,13 @@ def composition(root: Path, overrides: list[str]) -> str:
     """The YAML text of `root`/conf composed with Hydra `overrides`, checked against the schema.
 
     Raises:
-        ReanchorError: an override names no group, option or key, or a value is not allowed.
+        ReanchorError: an override names no group, option or key, a value is not allowed, or the file of defaults is
+            not the schema's.
     """
+    defaults = root / DEFAULTS
+    if not defaults.is_file() or defaults.read_text() != defaults_text():
+        raise ReanchorError(f"{DEFAULTS}: not what the schema of settings says; write it with `python -m "
+                            "stages.settings`")
     try:
         with initialize_config_dir(str((root / "conf").resolve()), version_base=None):
             settings = compose(config_name="config", overrides=overrides)

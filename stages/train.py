@@ -9,7 +9,8 @@ import os
 import sys
 from pathlib import Path
 
-from reanchor.config.load import load, value_of
+from reanchor.config.load import load
+from reanchor.config.rules import value_of
 from reanchor.errors import ReanchorError, Skipped
 from reanchor.interruption import Interrupted
 from reanchor.methods.method import code

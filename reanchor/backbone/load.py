@@ -12,7 +12,7 @@ from torch import Tensor
 from reanchor.clip.fit import fitted
 from reanchor.clip.model import NORMALISATIONS, Clip, ClipSpec, spec_from
 from reanchor.clip.plain import departures
-from reanchor.config.sections.models import Backbone
+from reanchor.config.sections.backbone import Backbone
 from reanchor.errors import ReanchorError
 from reanchor.weight_files.read import first_line, read_state
 from reanchor.weight_files.safe import read_metadata

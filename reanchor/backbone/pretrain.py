@@ -19,7 +19,7 @@ from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
 from reanchor.clip.vision import ImageEncoder
 from reanchor.config.params import Runtime
-from reanchor.config.sections.models import Pretrain
+from reanchor.config.sections.backbone import Pretrain
 from reanchor.streetfolk.captions import vocabulary
 from reanchor.streetfolk.people import People, render_people
 from reanchor.training import checkpoint

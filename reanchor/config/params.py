@@ -1,44 +1,42 @@
 """All of `params.yaml`, typed.
 
-A section bears the name of the stage that owns it. `field(...)` states the allowed
-values; `reanchor.config.load` checks them before any data is read.
+The house's own sections stand here; the methods bring theirs. `reanchor.config.load` checks values before any data is
+read.
 """
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from reanchor.config.methods import sections
+from reanchor.config.sections.backbone import Backbone
 from reanchor.config.sections.data import Occlude, Prepare, Render
-from reanchor.config.sections.field import field
 from reanchor.config.sections.judging import Evaluate, Report, Search
-from reanchor.config.sections.mgcc import Mgcc
-from reanchor.config.sections.models import Backbone, Imported
-from reanchor.config.sections.text import Tbps
-from reanchor.config.sections.training import Finetune, Gate, Prompts, Saga
+from reanchor.config.setting import extended, nested, section, setting
 
 
-@dataclass
+@section
 class Runtime:
-    """How to run, never what comes out: no stage depends on this section."""
+    """How to run, never what comes out: no stage depends on this section, so changing it re-runs nothing."""
 
-    device: str = "auto"  # auto, cpu, cuda, cuda:N
-    threads: int = field(2, low=1)
-    processes: int = field(2, low=1)
-    checkpoint_steps: int = field(100, low=1)
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N")
+    threads: int = setting(2, "of PyTorch on the CPU", low=1)
+    processes: int = setting(2, "of rendering and image decoding", low=1)
+    checkpoint_steps: int = setting(100, "training steps between two checkpoints", low=1)
 
 
-@dataclass
+@section
+@extended({name: nested(kind) for name, kind in sections().items()})
 class Params:
-    render: Render = field(Render())
-    prepare: Prepare = field(Prepare())
-    occlude: Occlude = field(Occlude())
-    backbone: Backbone = field(Backbone())
-    prompts: Prompts = field(Prompts())
-    finetune: Finetune = field(Finetune())
-    saga: Saga = field(Saga())
-    imported: Imported = field(Imported())
-    gate: Gate = field(Gate())
-    tbps: Tbps = field(Tbps())
-    mgcc: Mgcc = field(Mgcc())
-    evaluate: Evaluate = field(Evaluate())
-    search: Search = field(Search())
-    report: Report = field(Report())
-    runtime: Runtime = field(Runtime())
+    """Every section by name."""
+
+    render: Render = nested(Render)
+    prepare: Prepare = nested(Prepare)
+    occlude: Occlude = nested(Occlude)
+    backbone: Backbone = nested(Backbone)
+    evaluate: Evaluate = nested(Evaluate)
+    search: Search = nested(Search)
+    report: Report = nested(Report)
+    runtime: Runtime = nested(Runtime)
+
+    if TYPE_CHECKING:
+        def __getattr__(self, section: str) -> Any:
+            """A method's section."""

@@ -30,7 +30,7 @@ def method_factories(config: Evaluate, workspace: Path, device: str) -> dict[str
 
 def _loader(method: Method, workspace: Path, device: str, config: Evaluate) -> EmbedderFactory:
     def load() -> Embedder:
-        features = getattr(config, method.features) if method.features else ()
+        features = getattr(config.features, method.name) if method.features else ()
         if method.model:
             embedder = load_embedder(workspace / method.model, device, features=features)
         else:

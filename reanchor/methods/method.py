@@ -22,6 +22,7 @@ class Method:
     queries: tuple[str, ...] = ()  # IMAGE, SENTENCE: what it is judged by
     stage: str = ""  # the DVC stage that makes its model; empty: it has none
     folder: str = ""  # of its model; empty: models/<stage>
+    schema: str = ""  # module of its family's SECTIONS of params.yaml, and of the RULES that bind their settings
     settings: tuple[str, ...] = ()  # sections of params.yaml that shape its model
     reads: tuple[str, ...] = ()  # files and folders that its training reads; ${setting} is filled in
     switch: str = ""  # the setting that says whether it is trained
@@ -31,7 +32,8 @@ class Method:
     global_pooling: bool = False  # the plain [CLS] that leads are told against
     occlusion: bool = False  # made for occlusion: the report tells its leads over global pooling
     kind: str = ""  # of its model.json
-    features: str = ""  # the setting of `evaluate` that lists further features of the same pass
+    held_out: bool = False  # its training chooses on validation identities, always
+    features: tuple[str, ...] = ()  # further features of the same pass, for `evaluate.features` to choose from
     train: str = ""  # (name, params, root, out, recorder) -> figures; may raise Skipped
     embed: str = ""  # (folder, device, features, variant) -> Embedder, of every model of its kind
     search: str = ""  # (folder, device) -> Searcher, the same

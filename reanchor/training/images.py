@@ -10,11 +10,11 @@ from torch import Generator, Tensor
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.resnet import CnnEncoder
 from reanchor.clip.vision import ImageEncoder
-from reanchor.config.sections.training import FinetuneRecipe
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.suites import open_set
+from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.training.augment import normalise, random_crop, random_erase, random_flip
 
 

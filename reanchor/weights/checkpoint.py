@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from reanchor.backbone.load import numbered, vision_sizes
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
+from reanchor.methods.imported.settings import Imported
 from reanchor.weight_files.read import read_state
 from reanchor.weights.naming import IMAGE, TEXT
 

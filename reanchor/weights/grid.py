@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from reanchor.clip.resnet import REDUCTION
 from reanchor.clip.vision import patch_grid
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
+from reanchor.methods.imported.settings import Imported
 
 PUBLISHED_SIZES = ((256, 128), (256, 256))  # CLIP-ReID's people and vehicles
 OVERLAPPING = 12  # the published stride of overlapping patches

@@ -10,11 +10,11 @@ from torch import Tensor
 from reanchor.clip.fit import sketch
 from reanchor.clip.model import NORMALISATIONS, ClipSpec
 from reanchor.clip.vision import resize_positions
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.store import blank_model, save_reid
+from reanchor.methods.imported.settings import Imported
 from reanchor.weights.checkpoint import Checkpoint, architecture, is_resnet
 from reanchor.weights.folder import copy_folder
 from reanchor.weights.grid import Reading, read_grid

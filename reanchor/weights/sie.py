@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.side import SideSettings
+from reanchor.methods.imported.settings import Imported
 from reanchor.weights.checkpoint import Checkpoint
 from reanchor.weights.naming import SIDE, SIDE_ALL
 from reanchor.weights.outcome import Outcome

@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from reanchor.config.load import flatten, value_of
+from reanchor.config.load import flatten
 from reanchor.config.params import Params
+from reanchor.config.rules import value_of
 from reanchor.methods.registry import of_stage
 
 PARENT_VARIABLE = "REANCHOR_PARENT_RUN"  # MLFLOW_RUN_ID would resume that run instead

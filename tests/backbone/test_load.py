@@ -13,7 +13,7 @@ from reanchor.backbone.load import architecture_of, departures, local_file, open
 from reanchor.backbone.pretrain import blank_clip
 from reanchor.backbone.ship import ship
 from reanchor.clip.model import Clip
-from reanchor.config.sections.models import Backbone, Pretrain
+from reanchor.config.sections.backbone import Backbone, Pretrain
 from reanchor.errors import ReanchorError
 
 SIZE = (64, 32)

@@ -11,18 +11,19 @@ from archives import Archive
 from torch import Generator
 
 from reanchor.backbone.load import architecture_of, local_file
+from reanchor.config.sections.backbone import Backbone
 from reanchor.config.sections.judging import Evaluate
-from reanchor.config.sections.models import Backbone, Imported
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts
 from reanchor.evaluation.conditions import Study
 from reanchor.evaluation.measure import measure_method
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, text_features
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights, Prompts
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.settings import Imported
 from reanchor.training.images import TrainingImages, plain_features
 from reanchor.weights.exporting import export_model
 from reanchor.weights.importing import import_model

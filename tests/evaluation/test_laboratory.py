@@ -12,7 +12,6 @@ from golden_files import tiny_clip
 from saga_fakes import IMAGES, reid_model
 
 from reanchor.config.sections.judging import Evaluate
-from reanchor.config.sections.training import Saga
 from reanchor.evaluation.anchors import PARTS, SIXTHS, anchor_parts, body_parts
 from reanchor.evaluation.bootstrap import area
 from reanchor.evaluation.evaluate import evaluate
@@ -21,6 +20,7 @@ from reanchor.evaluation.outputs import PREFERENCE_BINS, preference
 from reanchor.methods.clip_reid.embedder import ReidEmbedder
 from reanchor.methods.saga.build import build_head
 from reanchor.methods.saga.embedder import SagaEmbedder
+from reanchor.methods.saga.settings import Saga
 from reanchor.report import laboratory
 from reanchor.report.build import accuracy_charts
 from reanchor.report.summary import evaluation_summary

@@ -9,13 +9,13 @@ from golden_files import tiny_clip
 
 from reanchor.clip.model import Clip, spec_from
 from reanchor.config.sections.judging import Evaluate
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.measure import measure_method
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.model_folder import read_model_json
 from reanchor.formats.preprocessing import Preprocessing, refuse_other_images
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.settings import Imported
 from reanchor.weights.importing import import_model
 
 HELD = Preprocessing(256, 128, "bicubic")

@@ -8,7 +8,6 @@ from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.training import Saga
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.prompts import PromptLearner, stage1_losses
@@ -17,6 +16,7 @@ from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.embedders import load_embedder
 from reanchor.methods.saga.build import build_head
 from reanchor.methods.saga.features import fuse
+from reanchor.methods.saga.settings import Saga
 from reanchor.training.device import choose_device
 from reanchor.training.images import TrainingImages
 from reanchor.training.losses import batch_hard_triplet, clip_contrastive, off_diagonal_cosine, supervised_contrastive

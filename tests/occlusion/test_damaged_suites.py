@@ -11,13 +11,13 @@ from occlusion_factory import draw_library, entries, write_prepared
 
 from reanchor.cli.main import main
 from reanchor.config.sections.data import Occlude
-from reanchor.config.sections.training import Gate
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore, write_store
 from reanchor.formats.occluded_set import AGAIN
 from reanchor.formats.suites import SIDES, open_set, open_sets, read_suites
 from reanchor.methods.gate.generator import OcclusionGenerator
 from reanchor.methods.gate.headroom import validation_masks
+from reanchor.methods.gate.settings import Gate
 from reanchor.occlusion.suites import make_occluded
 
 

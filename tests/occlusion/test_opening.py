@@ -10,7 +10,6 @@ import pytest
 from occlusion_factory import draw_library, entries, write_prepared
 
 from reanchor.config.sections.data import Occlude
-from reanchor.config.sections.training import Gate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.validation import Validation
 from reanchor.formats.manifest import Manifest
@@ -19,6 +18,7 @@ from reanchor.methods.gate import fit
 from reanchor.methods.gate.fit import suite_figures
 from reanchor.methods.gate.generator import OcclusionGenerator
 from reanchor.methods.gate.headroom import validation_masks
+from reanchor.methods.gate.settings import Gate
 from reanchor.occlusion.suites import make_occluded
 from reanchor.text.validation import TextValidation
 from reanchor.training.images import TrainingImages

@@ -12,13 +12,13 @@ from text_factory import described, make_street, settings, small_clip
 
 from reanchor.config.params import Params
 from reanchor.config.sections.judging import Search
-from reanchor.config.sections.mgcc import MgccModel
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.ranking import rank_distances
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occluded_set import OccludedSet
 from reanchor.formats.overlay import Overlay
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.store import save_mgcc
 from reanchor.methods.searchers import load_searcher
 from reanchor.report import names

@@ -8,16 +8,16 @@ from saga_fakes import reid_model
 from torch import Generator
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.mgcc import MgccModel
-from reanchor.config.sections.training import Saga
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.gate.gates import NetworkGates
 from reanchor.methods.gate.store import gate_model, save_gated
 from reanchor.methods.gate.visibility import VisibilityNetwork
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.store import save_mgcc
 from reanchor.methods.saga.build import build_head
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.store import save_saga
 from reanchor.text.towers import DualEncoder, save_dual
 

@@ -5,8 +5,8 @@ import torch
 from golden_files import tiny_clip
 from torch import Generator
 
-from reanchor.config.sections.training import FinetuneRecipe
 from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.training.images import TrainingImages
 

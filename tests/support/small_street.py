@@ -8,8 +8,8 @@ from golden_files import tiny_clip
 from torch import Generator, Tensor
 
 from reanchor.clip.model import Clip, ClipSpec
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.prompts import PromptLearner
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.training.images import TrainingImages
 
 MEAN, STD = (0.1, 0.2, 0.3), (0.5, 0.25, 0.4)

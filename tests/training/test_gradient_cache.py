@@ -9,10 +9,10 @@ import torch.multiprocessing as mp
 from golden_files import tiny_clip, tiny_resnet_clip
 from torch import nn
 
-from reanchor.config.sections.text import TEXT_TERMS, TbpsRecipe, TbpsTerms
 from reanchor.errors import ReanchorError
 from reanchor.methods.tbps.job import text_losses
 from reanchor.methods.tbps.model import TbpsModel
+from reanchor.methods.tbps.settings import TEXT_TERMS, TbpsRecipe, TbpsTerms
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import encode_in_chunks, refuse_batch_statistics
 from reanchor.training.ranks import gather, join_ranks, own_share, rank, world_size

@@ -10,9 +10,9 @@ from small_street import NO_TEXT, UNCHANGED, by_hand, noise, seeded, spec, stree
 from torch import Tensor
 from torch.testing import assert_close
 
-from reanchor.config.sections.training import FinetuneRecipe
 from reanchor.methods.clip_reid.finetune import finetune_job, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.training.images import augment
 
 

@@ -17,11 +17,12 @@ from reanchor.backbone.load import local_file, shipped
 from reanchor.clip import fit
 from reanchor.clip.fit import fitted, sketch
 from reanchor.clip.model import Clip, spec_from
-from reanchor.config.sections.models import Backbone, Imported
+from reanchor.config.sections.backbone import Backbone
 from reanchor.errors import ReanchorError
 from reanchor.formats.model_folder import read_weights
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.store import read_reid, save_reid
+from reanchor.methods.imported.settings import Imported
 from reanchor.occlusion.harvest import load_detector
 from reanchor.weights.importing import import_model
 

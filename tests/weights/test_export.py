@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from reanchor.cli import import_
 from reanchor.cli.main import main
 from reanchor.clip.model import Clip
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import read_reid, save_reid
+from reanchor.methods.imported.settings import Imported
 from reanchor.methods.saga.store import save_saga
 from reanchor.weights.exporting import export_model
 from reanchor.weights.importing import import_model

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from reanchor.clip.vision import resize_positions
-from reanchor.config.sections.models import Imported
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.store import read_reid, save_reid
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.settings import Imported
 from reanchor.weights.importing import import_model
 from reanchor.weights.outcome import figures, table
 

@@ -1,79 +1,87 @@
 """What images, and what hides them."""
 
-from dataclasses import dataclass
-
-from reanchor.config.sections.field import field
-
-
-@dataclass
-class Render:
-    """The procedural street. `enabled: false` where a dataset of your own is used."""
-
-    enabled: bool = True
-    seed: int = field(1, low=0)
-    train_identities: int = field(720, low=4, high=100_000)  # validation identities included
-    test_identities: int = field(240, low=4, high=100_000)
-    train_images: int = field(8, low=2)  # per identity
-    test_images: int = field(12, low=2)  # per identity
-    distractors: int = field(200, low=0)  # images with pid 0
-    junk: int = field(40, low=0)  # images with pid -1
-    height: int = field(96, low=16, high=1024)
-    width: int = field(48, low=8, high=1024)
-    supersample: int = field(3, low=1, high=8)
-
-
-@dataclass
-class Prepare:
-    reader: str = field("market1501", choices=(
-        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
-        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
-        "folder", "csv"))
-    root: str = "data/streetfolk"
-    table: str = "dataset.csv"  # of reader csv: the table's name in root
-    card: str = field("none", choices=(  # the dataset's protocol and known counts
-        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
-        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
-        "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid"))
-    test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
-    test_records: int = field(0, low=0)  # of a text dataset's list, the first so many; 0: all
-    drop_distractors: bool = False  # leave pid 0 out of the gallery
-    drop_pids: list[int] = field([], low=1)  # identities to leave out
-    acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back
-    interpolation_train: str = field("bicubic", choices=("bicubic", "bilinear"))
-    interpolation_test: str = field("bicubic", choices=("bicubic", "bilinear"))  # of val, query and gallery
-    height: int = field(96, low=16, high=1024)
-    width: int = field(48, low=8, high=1024)
-    seed: int = field(0, low=0)
-    validation_share: float = field(0.112, low=0.0, high=0.9)  # of training identities; 0: none, the last epoch is kept
-    max_bad_share: float = field(0.02, low=0.0, high=1.0)  # of files; above it the run stops
-    max_pixels: int = field(20_000_000, low=1)  # per image
-
+from reanchor.config.setting import section, setting
 
 RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
 
-@dataclass
-class Occlude:
-    """Controlled suites vary one thing at a time: the first value of each list is the plain one."""
+@section
+class Render:
+    """The procedural street that the study renders for itself."""
 
-    seed: int = field(0, low=0)
-    library: str = "drawn"  # or a folder of CLASSn.png or CLASS/ cut-outs
-    masks: str = ""  # folder of person masks, PNGs named as the images; "": those of data/prepared
-    variant: str = field("ogor-paper", choices=("ogor-paper", "ogor-literal", "ogor-released"))
-    splits: list[str] = field(["train", "val", "test"], choices=("train", "val", "test"))  # that get OGor sets
-    train_share: float = field(0.3, low=0.0, high=1.0)  # of training images with an OGor copy
-    gallery_share: float = field(0.3, low=0.0, high=1.0)  # of each identity's gallery images in occluded galleries
-    sides: str = field("query", choices=("query", "gallery", "both"))  # of the test suites that are judged
-    ratio_low: float = field(0.1, low=0.01, high=0.9)
-    ratio_high: float = field(0.6, low=0.01, high=0.9)
-    unseen_classes: list[str] = field([])  # of cut-outs, kept for the suite ogor-unseen
-    masking_ratios: list[float] = field(RATIOS, low=0.0, high=0.9)
-    masking_shapes: list[str] = field(["block"], choices=("block", "stripe", "patches"))
-    masking_positions: list[str] = field(["random"], choices=("random", "top", "middle", "bottom"))
-    people_ratios: list[float] = field(RATIOS, low=0.0, high=0.9)
-    people_from: list[str] = field(["random"], choices=("random", "left", "right"))
-    people_layers: list[str] = field(["front"], choices=("front", "behind"))
-    people_edges: list[str] = field(["soft"], choices=("soft", "hard", "feathered"))
-    people_size: float = field(1.0, low=0.2, high=3.0)  # beside the height in the stranger's own photograph
-    mixed_ratios: list[float] = field([], low=0.0, high=0.9)
-    mixed_with: list[str] = field(["mask", "object"], choices=("mask", "object"))  # in front of a pasted person
+    enabled: bool = setting(True, "false: a dataset of your own is used, the stage notes that it was skipped")
+    seed: int = setting(7, "every pixel follows from it", low=0)
+    train_identities: int = setting(720, "of bounding_box_train, validation identities included", low=4, high=100_000)
+    test_identities: int = setting(240, "of query and bounding_box_test", low=4, high=100_000)
+    train_images: int = setting(8, "per training identity", low=2)
+    test_images: int = setting(12, "per test identity", low=2)
+    distractors: int = setting(200, "gallery images of people that no query asks for (pid 0)", low=0)
+    junk: int = setting(40, "gallery images of bad boxes, ignored by the protocol (pid -1)", low=0)
+    height: int = setting(96, "pixels", low=16, high=1024)
+    width: int = setting(48, "pixels", low=8, high=1024)
+    supersample: int = setting(3, "images are drawn this many times larger, then averaged", low=1, high=8)
+
+
+@section
+class Prepare:
+    """How a dataset is read, checked and stored."""
+
+    reader: str = setting("market1501", "the dataset's layout on disk (docs/datasets.md)", choices=(
+        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
+        "folder", "csv"))
+    root: str = setting("data/streetfolk", "the dataset's folder")
+    table: str = setting("dataset.csv", "where the reader is csv: its table of images, in root")
+    card: str = setting("streetfolk", "the dataset's protocol and known counts; `reanchor doctor` lists them", choices=(
+        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
+        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
+        "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid"))
+    test_size: str = setting("small", "VehicleID's test list", choices=("small", "medium", "large"))
+    test_records: int = setting(0, "of a text dataset's test list, the first so many; 0: all", low=0)
+    drop_distractors: bool = setting(False, "true: images of pid 0 are left out of the gallery")
+    drop_pids: list[int] = setting([], "identities to leave out", low=1)
+    acknowledge_withdrawn: bool = setting(False, "true: you may use images that their publisher took back")
+    interpolation_train: str = setting("bicubic", "of the resize of training images", choices=("bicubic", "bilinear"))
+    interpolation_test: str = setting("bicubic", "of val, query and gallery", choices=("bicubic", "bilinear"))
+    height: int = setting(96, "pixels of every stored image; the models see this size", low=16, high=1024)
+    width: int = setting(48, "pixels", low=8, high=1024)
+    seed: int = setting(0, "of the draw of validation identities", low=0)
+    validation_share: float = setting(0.112, "of the training identities: 80 of Streetfolk's 720; 0: none, and the "
+                                             "last epoch is kept", low=0.0, high=0.9)
+    max_bad_share: float = setting(0.02, "of the files; more unusable ones stop the run", low=0.0, high=1.0)
+    max_pixels: int = setting(20_000_000, "larger images are quarantined unread", low=1)
+
+
+@section
+class Occlude:
+    """OGor copies of training images, and test suites that vary one thing at a time (docs/occlusion.md).
+
+    Of each list, the first value is the plain one; each further value is one more series of test suites.
+    """
+
+    seed: int = setting(0, "of every draw", low=0)
+    library: str = setting("drawn", "the cut-outs drawn here, or a folder of CLASSn.png or CLASS/xx.png files")
+    masks: str = setting("", "folder of person masks, PNGs named as the images; empty: those of the dataset")
+    variant: str = setting("ogor-paper", "of OGor: as the text has it; Algorithm 1 as printed; as the authors' code "
+                                         "runs", choices=("ogor-paper", "ogor-literal", "ogor-released"))
+    splits: list[str] = setting(["train", "val", "test"], "that get OGor sets", choices=("train", "val", "test"))
+    train_share: float = setting(0.3, "of the training images get an occluded copy", low=0.0, high=1.0)
+    gallery_share: float = setting(0.3, "of each identity's gallery images are occluded in gallery-ogor; of validation "
+                                        "images too, where sides is gallery", low=0.0, high=1.0)
+    sides: str = setting("query", "of the test suites that are judged", choices=("query", "gallery", "both"))
+    ratio_low: float = setting(0.1, "least covered share of the image", low=0.01, high=0.9)
+    ratio_high: float = setting(0.6, "greatest", low=0.01, high=0.9)
+    unseen_classes: list[str] = setting([], "of cut-outs: kept for the test suite ogor-unseen")
+    masking_ratios: list[float] = setting(RATIOS, "one suite each: a grey box of this share", low=0.0, high=0.9)
+    masking_shapes: list[str] = setting(["block"], "of the box", choices=("block", "stripe", "patches"))
+    masking_positions: list[str] = setting(["random"], "of the box", choices=("random", "top", "middle", "bottom"))
+    people_ratios: list[float] = setting(RATIOS, "one suite each: another person over this share", low=0.0, high=0.9)
+    people_from: list[str] = setting(["random"], "the side they come from", choices=("random", "left", "right"))
+    people_layers: list[str] = setting(["front"], "behind: needs person masks", choices=("front", "behind"))
+    people_edges: list[str] = setting(["soft"], "of their cut-outs; hard: jagged",
+                                      choices=("soft", "hard", "feathered"))
+    people_size: float = setting(1.0, "beside the height in the stranger's own photograph", low=0.2, high=3.0)
+    mixed_ratios: list[float] = setting([], "one suite each: another person, with something in front", low=0.0,
+                                        high=0.9)
+    mixed_with: list[str] = setting(["mask", "object"], "what stands in front of that person",
+                                    choices=("mask", "object"))

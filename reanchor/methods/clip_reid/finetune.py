@@ -8,8 +8,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.texts import LearnedTexts, Texts
 from reanchor.training.images import TrainingImages, augment
 from reanchor.training.loop import Job

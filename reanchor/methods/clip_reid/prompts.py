@@ -17,9 +17,9 @@ from reanchor.clip.model import Clip, freeze
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer
 from reanchor.config.params import Params
-from reanchor.config.sections.training import Prompts
 from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
+from reanchor.methods.clip_reid.settings import Prompts
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.images import TrainingImages, average_features, plain_features

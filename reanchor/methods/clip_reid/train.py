@@ -11,7 +11,6 @@ from torch import Generator
 
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.config.params import Params
-from reanchor.config.sections.training import LossWeights
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.validation import LAST_EPOCH, RULE, Embed, Validation
 from reanchor.files import atomic_directory
@@ -19,6 +18,7 @@ from reanchor.formats.labels import Labels
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
+from reanchor.methods.clip_reid.settings import LossWeights
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import open_texts

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from reanchor.clip.model import freeze
 from reanchor.clip.vision import ImageEncoder
-from reanchor.config.sections.training import GATING_DOMAINS
 from reanchor.errors import ReanchorError
+from reanchor.methods.gate.settings import GATING_DOMAINS
 from reanchor.methods.gate.shared import tokens_behind
 from reanchor.methods.saga.batch import TokenBatch
 from reanchor.methods.saga.head import SagaHead

@@ -14,12 +14,13 @@ from scipy import stats
 from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import FinetuneRecipe, Gate
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.tokens import patch_shares
 from reanchor.formats.suites import open_set, read_suites
+from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.methods.gate.anchors import AnchorNetwork
 from reanchor.methods.gate.generator import OcclusionGenerator
+from reanchor.methods.gate.settings import Gate
 from reanchor.methods.gate.shared import SharedNetwork
 from reanchor.methods.gate.targets import PLACE, targets, visible_share
 from reanchor.methods.gate.visibility import VisibilityNetwork

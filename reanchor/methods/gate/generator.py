@@ -12,11 +12,11 @@ import torch
 from torch import Generator
 
 from reanchor.config.sections.data import Occlude
-from reanchor.config.sections.training import Gate
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occlusion import BACKGROUND, STRANGER, Occlusion, visible_mask
 from reanchor.formats.suites import require_occluders
+from reanchor.methods.gate.settings import Gate
 from reanchor.occlusion import masking, ogor, people
 from reanchor.occlusion.draws import generator as seeded
 from reanchor.occlusion.library import Cutout, load_library, parted

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.formats.occlusion import OBJECT
 from reanchor.methods.clip_reid.finetune import finetune_job, stage2_terms
 from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.texts import Texts
 from reanchor.methods.gate.generator import GeneratedImages
 from reanchor.methods.gate.targets import targets

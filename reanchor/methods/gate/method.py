@@ -4,13 +4,13 @@ from reanchor.methods.method import IMAGE, Method
 from reanchor.methods.registry import methods
 
 METHODS = (
-    Method("gate", "Gated [CLS]", place=50, queries=(IMAGE,), stage="gate",
+    Method("gate", "Gated [CLS]", place=50, queries=(IMAGE,), stage="gate", schema="reanchor.methods.gate.settings",
            settings=("gate", "occlude", "finetune"),
            reads=("data/prepared", "data/occluded", "models/backbone", "models/prompts", "models/${gate.model}",
                   "models/saga"),
            parents="reanchor.methods.gate.method:parents", switch="gate.train", seed="gate.seed",
-           curve="visibility_loss", occlusion=True, kind="gate", train="reanchor.methods.gate.train:train_gate",
-           embed="reanchor.methods.gate.embedder:load"),
+           curve="visibility_loss", occlusion=True, held_out=True, kind="gate",
+           train="reanchor.methods.gate.train:train_gate", embed="reanchor.methods.gate.embedder:load"),
 )
 
 

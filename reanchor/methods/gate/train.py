@@ -12,11 +12,11 @@ from torch import Generator
 from reanchor.clip.model import Clip, ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder
 from reanchor.config.params import Params
-from reanchor.config.sections.training import LossWeights
 from reanchor.evaluation.validation import RULE, Validation
 from reanchor.files import atomic_directory
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.settings import LossWeights
 from reanchor.methods.clip_reid.store import read_reid
 from reanchor.methods.clip_reid.texts import open_texts
 from reanchor.methods.clip_reid.train import build_model, embed_with, trained_with

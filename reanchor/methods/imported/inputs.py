@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from reanchor.config.params import Params
-from reanchor.config.sections.models import NOTHING_IMPORTED
 from reanchor.errors import ReanchorError
+from reanchor.methods.imported.settings import NOTHING_IMPORTED
 
 
 def require_source(params: Params, root: Path) -> None:

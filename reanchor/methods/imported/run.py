@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from reanchor.config.params import Params
-from reanchor.config.sections.models import NOTHING_IMPORTED
 from reanchor.errors import Skipped
+from reanchor.methods.imported.settings import NOTHING_IMPORTED
 from reanchor.training.recorder import Recorder
 from reanchor.weights.importing import import_model
 from reanchor.weights.outcome import figures, table

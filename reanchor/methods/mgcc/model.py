@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from reanchor.clip.block import residual_block
 from reanchor.clip.model import Clip
-from reanchor.config.sections.mgcc import MgccModel
 from reanchor.errors import ReanchorError
 from reanchor.methods.mgcc.attention import attended_block, causal_block
 from reanchor.methods.mgcc.selection import keep_count, select_patches, select_words, take
+from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.similarity import ImageSide, Matrices, Similarity, TextSide
 from reanchor.text.towers import DualEncoder
 

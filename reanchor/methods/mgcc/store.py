@@ -11,12 +11,12 @@ from torch import Tensor
 from reanchor.clip.fit import fitted
 from reanchor.clip.model import Clip, ClipSpec, spec_from, write_spec
 from reanchor.clip.tokenizer import tokenize
-from reanchor.config.sections.mgcc import MgccModel
 from reanchor.formats.incoming import checked_images
 from reanchor.formats.model_folder import read_model_json, read_weights, save_weights
 from reanchor.formats.searcher import Encoded
 from reanchor.methods.mgcc.blocks import all_pairs
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.similarity import ImageSide, TextSide
 from reanchor.training.augment import normalise
 

@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.config.params import Params
-from reanchor.config.sections.mgcc import Mgcc as Config
 from reanchor.files import atomic_directory
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import Mgcc as Config
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
 from reanchor.text.pairs import SentencePairs, pair_batches, require_captions
 from reanchor.text.validation import RULE, TextValidation

@@ -6,7 +6,6 @@ from torch import Generator, nn
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer
 from reanchor.clip.vision import ImageEncoder
-from reanchor.config.sections.training import Saga
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.saga.anchors import FreeAnchors, TextAnchors
@@ -14,6 +13,7 @@ from reanchor.methods.saga.batch import starting_blocks, tapped_blocks
 from reanchor.methods.saga.domain import make_domain
 from reanchor.methods.saga.frozen import FrozenAnchors, GenericAnchors, generic_features, random_vectors
 from reanchor.methods.saga.head import SagaHead
+from reanchor.methods.saga.settings import Saga
 
 
 def build_head(config: Saga, model: ReidModel, identities: int, text: TextEncoder, tokenizer: Tokenizer,

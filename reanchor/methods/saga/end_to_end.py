@@ -8,13 +8,14 @@ from torch import Generator, Tensor, nn
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.text import TextEncoder
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Saga
 from reanchor.methods.clip_reid.finetune import stage2_terms
 from reanchor.methods.clip_reid.model import ReidModel, Stage2Output
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.saga.batch import tapped_blocks, token_batch
 from reanchor.methods.saga.head import SagaHead
 from reanchor.methods.saga.losses import stage3_losses
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.train import head_groups
 from reanchor.training.images import TrainingImages, augment
 from reanchor.training.loop import Job

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.config.sections.training import Saga
 from reanchor.methods.saga.head import Aggregated, SagaHead
+from reanchor.methods.saga.settings import Saga
 from reanchor.training.losses import batch_hard_triplet, identity_cross_entropy, off_diagonal_cosine
 
 

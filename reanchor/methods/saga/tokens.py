@@ -25,11 +25,12 @@ from torch import Generator, Tensor
 from tqdm import tqdm
 
 from reanchor.clip.model import ClipSpec
-from reanchor.config.sections.training import FinetuneRecipe, Saga
 from reanchor.errors import ReanchorError
 from reanchor.files import plain_disk_errors, write_json
 from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.methods.saga.batch import TokenBatch, tapped_blocks, token_batch
+from reanchor.methods.saga.settings import Saga
 from reanchor.training.images import TrainingImages, augment
 
 

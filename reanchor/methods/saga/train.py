@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from reanchor.clip.text import TextEncoder
-from reanchor.config.sections.training import Saga
 from reanchor.methods.saga.head import SagaHead
 from reanchor.methods.saga.losses import stage3_losses
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.tokens import TokenSource
 from reanchor.training.loop import Job
 from reanchor.training.sampler import IdentitySampler

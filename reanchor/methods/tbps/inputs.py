@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from reanchor.config.params import Params
-from reanchor.config.sections.text import NO_BACK_TRANSLATIONS
 from reanchor.errors import ReanchorError
+from reanchor.methods.tbps.settings import NO_BACK_TRANSLATIONS
 
 
 def require_back_translations(params: Params, root: Path) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from reanchor.config.sections.text import TEXT_TERMS, TbpsRecipe, TbpsTerms
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.losses import (
     alpha_at,
@@ -18,6 +17,7 @@ from reanchor.methods.tbps.losses import (
     similarity_distribution_matching,
 )
 from reanchor.methods.tbps.model import TbpsModel, parameter_groups
+from reanchor.methods.tbps.settings import TEXT_TERMS, TbpsRecipe, TbpsTerms
 from reanchor.text.pairs import pair_batches
 from reanchor.training.gradient_cache import Batch, encode_in_chunks
 from reanchor.training.loop import Job

@@ -4,7 +4,8 @@ from reanchor.methods.method import SENTENCE, Method
 
 
 def _trained(name: str, title: str, place: int) -> Method:
-    return Method(name, title, place=place, queries=(SENTENCE,), stage=name, settings=("tbps.recipe", f"tbps.{name}"),
+    return Method(name, title, place=place, queries=(SENTENCE,), stage=name, held_out=True,
+                  schema="reanchor.methods.tbps.settings", settings=("tbps.recipe", f"tbps.{name}"),
                   reads=("data/prepared", "data/occluded", "models/backbone", "${tbps.recipe.captions_bt}"),
                   switch=f"tbps.{name}.train", seed="tbps.recipe.seed", ranks=True,
                   check="reanchor.methods.tbps.inputs:require_back_translations", kind="dual",

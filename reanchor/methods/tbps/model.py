@@ -6,9 +6,9 @@ Shapes: B pairs, L slots, E joint width, C identities.
 import torch
 from torch import Tensor, nn
 
-from reanchor.config.sections.text import TbpsTerms
 from reanchor.errors import ReanchorError
 from reanchor.methods.tbps.mlm import MaskedWords, word_states
+from reanchor.methods.tbps.settings import TbpsTerms
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import Batch
 

@@ -8,12 +8,12 @@ import torch
 
 from reanchor.clip.model import Clip
 from reanchor.config.params import Params
-from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
 from reanchor.files import atomic_directory
 from reanchor.methods.tbps.back_translation import read_back_translations
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.job import TbpsRun
 from reanchor.methods.tbps.model import TbpsModel
+from reanchor.methods.tbps.settings import TbpsRecipe, TbpsTerms
 from reanchor.text.pairs import SentencePairs, require_captions
 from reanchor.text.towers import DualEncoder, DualSearcher, save_dual
 from reanchor.text.validation import RULE, TextValidation

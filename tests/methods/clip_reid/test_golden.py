@@ -11,10 +11,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts
 from reanchor.methods.clip_reid.finetune import lr_factor, optimizer_of, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, stage1_losses, stage1_lr, text_features
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights, Prompts
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.training.losses import batch_hard_triplet, euclidean, identity_cross_entropy, supervised_contrastive

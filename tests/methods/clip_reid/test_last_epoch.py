@@ -12,7 +12,6 @@ from recorders import Rows
 from safetensors.torch import load_file
 
 from reanchor.backbone.pretrain import blank_clip
-from reanchor.config.checks import GENERIC_ANCHORS
 from reanchor.config.sections.judging import Evaluate
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError
@@ -24,6 +23,7 @@ from reanchor.formats.manifest import Manifest
 from reanchor.methods.clip_reid.train import train_stage2
 from reanchor.methods.histogram.embedder import ColourHistogram
 from reanchor.methods.saga.frozen import generic_phrases
+from reanchor.methods.saga.settings import GENERIC_ANCHORS
 from reanchor.occlusion.suites import make_occluded
 from reanchor.streetfolk.captions import vocabulary
 from reanchor.streetfolk.dataset import render_dataset

@@ -19,7 +19,6 @@ from torch.testing import assert_close
 
 from reanchor.config.params import Params, Runtime
 from reanchor.config.sections.data import Prepare
-from reanchor.config.sections.training import FinetuneRecipe, Prompts
 from reanchor.data.prepare import prepare
 from reanchor.formats.images import ImageStore
 from reanchor.formats.labels import Labels
@@ -27,6 +26,7 @@ from reanchor.formats.manifest import Manifest
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.prompts import prompts_job, train_prompts
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, Prompts
 from reanchor.methods.clip_reid.texts import LearnedTexts, open_texts
 from reanchor.methods.clip_reid.train import build_model, embed_with
 from reanchor.training.images import TrainingImages, plain_features

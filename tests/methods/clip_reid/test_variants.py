@@ -11,12 +11,12 @@ from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.judging import FEATURES
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.finetune import finetune_job, stage2_losses, text_losses
+from reanchor.methods.clip_reid.method import FEATURES
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.prompts import PromptLearner, average_losses
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.methods.clip_reid.side import SideInformation, SideSettings
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts, LearnedTexts

@@ -10,13 +10,14 @@ from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.config.sections.data import Occlude
-from reanchor.config.sections.training import FinetuneRecipe, Gate
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occlusion import BACKGROUND, OBJECT, STRANGER, TARGET, UNKNOWN
+from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.methods.gate.fit import VisibilityValidation, auc, shuffled_batches, visibility_figures, visibility_job
 from reanchor.methods.gate.generator import KINDS, GeneratedImages, OcclusionGenerator
+from reanchor.methods.gate.settings import Gate
 from reanchor.methods.gate.targets import ExactGates, targets
 from reanchor.methods.gate.visibility import VisibilityNetwork
 from reanchor.occlusion.cutouts import write_library

@@ -24,9 +24,9 @@ from reanchor.methods.registry import methods
     ({"gate": {"train": True, "source": "shared", "shared_blocks": [7]}}, ["gate.shared_blocks", "[7]", "1 to 6"]),
     ({"gate": {"train": True, "source": "saga"}, "saga": {"domain": "cam"}},
      ["saga.domain: got 'cam' with gate.source 'saga'", "none or mlp"]),
-    ({"evaluate": {"saga_features": ["orthogonal"]}, "saga": {"feature_width": 32}},
+    ({"evaluate": {"features": {"saga": ["orthogonal"]}}, "saga": {"feature_width": 32}},
      ["saga.feature_width: got 32", "allowed: 0 or "]),
-    ({"evaluate": {"saga_features": ["orthogonal"]}, "saga": {"feature_width": 512},
+    ({"evaluate": {"features": {"saga": ["orthogonal"]}}, "saga": {"feature_width": 512},
       "backbone": {"source": "open_clip", "model": "ViT-B-16", "tag": "openai"}},
      ["saga.feature_width: got 512", "allowed: 0 or 768"]),
     ({"gate": {"epochs": 2, "warmup_epochs": 3}}, ["gate.warmup_epochs", "3", "gate.epochs, which is 2"]),
@@ -37,7 +37,7 @@ from reanchor.methods.registry import methods
      ["prompts.train", "gate.trained is true"]),
     ({"gate": {"train": True, "trained": True, "plain_weight": 0.5}},
      ["gate.plain_weight: got 0.5 with gate.trained true", "allowed: 0", "method=gate_trained"]),
-    ({"evaluate": {"methods": ["gate"]}}, ["evaluate.methods", "'gated'", "method=saga, gate"]),
+    ({"evaluate": {"methods": ["gate"]}, "gate": {"train": False}}, ["evaluate.methods", "'gate'", "gate.train=true"]),
 ])
 def test_settings_of_the_gate_that_cannot_be(settings, parts):
     with pytest.raises(ReanchorError) as caught:

@@ -8,10 +8,10 @@ from golden_files import tiny_clip
 from torch import Generator, Tensor
 from torch.testing import assert_close
 
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights
 from reanchor.errors import ReanchorError
 from reanchor.formats.occlusion import OBJECT, TARGET
 from reanchor.methods.clip_reid.model import ReidModel
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights
 from reanchor.methods.gate.gates import OnesGates
 from reanchor.methods.gate.generator import GeneratedImages
 from reanchor.methods.gate.joint import joint_job, visible_batch

@@ -9,8 +9,9 @@ from saga_fakes import PLAIN, reid_model, training_images
 from torch import Generator
 
 from reanchor.config.params import Params
-from reanchor.config.sections.training import Finetune, FinetuneRecipe, Gate, LossWeights
+from reanchor.methods.clip_reid.settings import Finetune, FinetuneRecipe, LossWeights
 from reanchor.methods.gate import train
+from reanchor.methods.gate.settings import Gate
 from reanchor.methods.gate.train import GateTraining
 
 

@@ -11,10 +11,10 @@ from text_factory import SIZE, small_clip
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import tokenize
-from reanchor.config.sections.mgcc import MgccModel
 from reanchor.errors import ReanchorError
 from reanchor.methods.mgcc.attention import attended_block, causal_block
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
 from reanchor.methods.searchers import load_searcher
 from reanchor.training.augment import normalise

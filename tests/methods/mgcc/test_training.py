@@ -17,11 +17,11 @@ from benchmarks.text_tables import TABLES
 from reanchor.clip.model import Clip
 from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
-from reanchor.config.sections.mgcc import Mgcc as Config
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
+from reanchor.methods.mgcc.settings import Mgcc as Config
 from reanchor.methods.mgcc.train import lr_factor, mgcc_job, optimizer_of, train_mgcc
 from reanchor.methods.searchers import load_searcher
 from reanchor.text.pairs import SentencePairs

@@ -9,7 +9,6 @@ from torch import nn
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.training import Saga
 from reanchor.evaluation.ranking import rank_features
 from reanchor.formats.labels import Labels
 from reanchor.methods.saga.anchors import FreeAnchors, TextAnchors, phrase_context
@@ -19,6 +18,7 @@ from reanchor.methods.saga.features import concat, fuse, orthogonal, side_by_sid
 from reanchor.methods.saga.head import SagaHead, anchor_shares
 from reanchor.methods.saga.losses import anchor_triplet, stage3_losses
 from reanchor.methods.saga.refine import RefineBlock
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.train import head_groups
 from reanchor.training.schedule import warmup_then
 

@@ -10,7 +10,6 @@ from torch import Generator
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
-from reanchor.config.sections.training import Saga
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.flip import FlipAveraged, FlipBeside
 from reanchor.formats.embedder import Embedding
@@ -23,6 +22,7 @@ from reanchor.methods.saga.frozen import generic_phrases
 from reanchor.methods.saga.head import SagaHead
 from reanchor.methods.saga.losses import anchor_triplet
 from reanchor.methods.saga.refine import plain_attention
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.store import save_saga
 from reanchor.streetfolk.captions import vocabulary
 

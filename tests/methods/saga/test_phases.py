@@ -12,9 +12,9 @@ from saga_fakes import PLAIN, reid_model, training_images
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.config.params import Params
-from reanchor.config.sections.training import Saga
 from reanchor.methods.saga import run
 from reanchor.methods.saga.build import build_head
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.tokens import open_tokens
 from reanchor.methods.saga.train import saga_job
 from reanchor.training.loop import Outcome, Trainer

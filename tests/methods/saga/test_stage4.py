@@ -11,12 +11,12 @@ from torch import Generator
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.config.params import Params
-from reanchor.config.sections.training import Saga
 from reanchor.methods.saga import run
 from reanchor.methods.saga.batch import TokenBatch
 from reanchor.methods.saga.build import build_head
 from reanchor.methods.saga.end_to_end import stage4_job, stage4_losses
 from reanchor.methods.saga.losses import stage3_losses
+from reanchor.methods.saga.settings import Saga
 from reanchor.training.loop import Outcome, Trainer
 from reanchor.training.losses import batch_hard_triplet
 

@@ -8,7 +8,6 @@ from golden_files import FORWARD, GRADIENT, golden, tiny_clip
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.config.sections.training import FinetuneRecipe, LossWeights, Prompts
 from reanchor.errors import ReanchorError
 from reanchor.evaluation.extras import centralise_parts
 from reanchor.evaluation.nfc import centralise
@@ -16,6 +15,7 @@ from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.finetune import lr_factor, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, stage1_losses, stage1_lr
+from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights, Prompts
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.saga.features import concat, fuse
 

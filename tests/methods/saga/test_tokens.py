@@ -11,11 +11,11 @@ from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.config.load import from_mapping
-from reanchor.config.sections.training import Saga
 from reanchor.errors import ReanchorError
 from reanchor.methods.saga import tokens
 from reanchor.methods.saga.build import build_head
 from reanchor.methods.saga.run import tokens_mark
+from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.tokens import cache_tokens, describe, hash_seed, open_tokens, row_type
 from reanchor.methods.saga.train import saga_job
 from reanchor.training.images import augment

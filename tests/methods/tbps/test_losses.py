@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from golden_files import FOLDER, GRADIENT, golden, tiny_clip
 from torch import nn
 
-from reanchor.config.sections.text import TbpsRecipe, TbpsTerms
 from reanchor.methods.tbps.batch import mix_pairs
 from reanchor.methods.tbps.job import text_losses
 from reanchor.methods.tbps.losses import (
@@ -24,6 +23,7 @@ from reanchor.methods.tbps.losses import (
     similarity_distribution_matching,
 )
 from reanchor.methods.tbps.model import TbpsModel, decays, parameter_groups
+from reanchor.methods.tbps.settings import TbpsRecipe, TbpsTerms
 from reanchor.text.towers import DualEncoder
 from reanchor.text.words import clean_sentence, delete_words
 from reanchor.training.schedule import warmup_linear_cosine

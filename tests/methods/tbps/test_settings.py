@@ -36,7 +36,7 @@ def test_settings_that_exclude_one_another_are_named(changes, message):
 def test_a_resnet_has_neither_chunks_nor_masked_words(changes, message):
     with pytest.raises(ReanchorError, match=message):
         from_mapping({"tbps": changes, "backbone": {"source": "file", "model": "RN50"}, "saga": {"train": False},
-                      "evaluate": {"methods": ["zero_shot"]}})
+                      "gate": {"train": False}, "evaluate": {"methods": ["zero_shot"]}})
 
 
 def test_every_preset_is_documented_and_every_command_composes():
