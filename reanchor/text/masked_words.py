@@ -1,8 +1,8 @@
-"""Masked words, read with the help of the image: an option that TBPS-CLIP's study leaves off.
+"""Masked words, read with the help of the image: a term of IRRA, and an option that TBPS-CLIP's study leaves off.
 
 Source: IRRA's implicit relation reasoning (Jiang and Ye, CVPR 2023, section 3.2): one cross-attention of
 words on image tokens, a few transformer blocks, a classifier over the vocabulary; BERT's masking.
-Shapes: B pairs, L slots, T patch tokens, E joint width.
+Shapes: B pairs, L slots, T patch tokens, D token width, E joint width.
 """
 
 import torch
@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import Tokenizer, WordTokenizer
+from reanchor.clip.vision import ImageEncoder
 
 SHARE, MASKED, RANDOM = 0.15, 0.8, 0.1  # of the words; of those chosen
 LAYERS = 4
@@ -63,3 +64,8 @@ def word_states(text: TextEncoder, tokens: Tensor) -> Tensor:
     x = text.token_embedding(tokens) + text.positional_embedding[:length]
     x = text.transformer(x, attn_mask=text.attn_mask[:length, :length])
     return text.ln_final(x) @ text.text_projection
+
+
+def image_states(encoder: ImageEncoder, tokens: Tensor) -> Tensor:
+    """Projected states of all image tokens [B, 1+T, E], of the last block's raw output [B, 1+T, D]."""
+    return encoder.visual.ln_post(tokens) @ encoder.visual.proj
