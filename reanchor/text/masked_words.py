@@ -69,7 +69,7 @@ class MaskedWords(nn.Module):
     def _initialise(self, width: int, layers: int) -> None:
         """The spreads that CLIP's text tower starts from; biases as torch draws them (the authors' code)."""
         attention, hidden = width ** -0.5, (2 * width) ** -0.5
-        out = attention * (2 * max(1, layers)) ** -0.5
+        out = attention * (2 * layers) ** -0.5
         spreads = {self.cross.in_proj_weight: attention, self.cross.out_proj.weight: out,
                    self.head[0].weight: hidden, self.head[3].weight: out}
         for block in self.blocks:
