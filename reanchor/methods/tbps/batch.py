@@ -12,9 +12,9 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
 from reanchor.clip.tokenizer import tokenize
-from reanchor.methods.tbps.mlm import mask_words
 from reanchor.methods.tbps.settings import TbpsTerms
 from reanchor.methods.tbps.views import as_float, pool_view, random_mirror, simclr_view, standardise
+from reanchor.text.masked_words import mask_words
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.words import delete_words
 from reanchor.training.gradient_cache import Batch

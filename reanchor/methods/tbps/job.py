@@ -14,10 +14,10 @@ from reanchor.methods.tbps.losses import (
     normalised_itc,
     reversed_itc,
     simclr,
-    similarity_distribution_matching,
 )
 from reanchor.methods.tbps.model import TbpsModel, parameter_groups
 from reanchor.methods.tbps.settings import TEXT_TERMS, TbpsRecipe, TbpsTerms
+from reanchor.text.losses import similarity_distribution_matching
 from reanchor.text.pairs import pair_batches
 from reanchor.training.gradient_cache import Batch, encode_in_chunks
 from reanchor.training.loop import Job

@@ -1,4 +1,4 @@
-"""TBPS-CLIP's loss terms ("An Empirical Study of CLIP for Text-based Person Search", AAAI 2024) and IRRA's SDM.
+"""TBPS-CLIP's loss terms ("An Empirical Study of CLIP for Text-based Person Search", AAAI 2024).
 
 Every term leaves autocast: products, softmaxes and divergences are taken in fp32. Features need not be of
 unit length where the docstring says "normalised here".
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from reanchor.text.losses import reversed_divergence, same_identity
 from reanchor.training.losses import in_fp32
 
 MAX_SCALE = 100.0
@@ -22,12 +23,6 @@ def clamped_scale(log_scale: Tensor) -> Tensor:
     """
     scale = log_scale.exp()
     return scale + (scale.clamp(max=MAX_SCALE) - scale).detach()
-
-
-def same_identity(labels: Tensor) -> Tensor:
-    """Rows of equal identity, each row summing to 1: fp32 [B, B] of labels [B]."""
-    same = (labels[:, None] == labels[None]).float()
-    return same / same.sum(1, keepdim=True)
 
 
 def soft_targets(logits: Tensor, identity: Tensor, alpha: float) -> Tensor:
@@ -62,24 +57,7 @@ def reversed_itc(images: Tensor, texts: Tensor, labels: Tensor, scale: Tensor, e
     Features [B, E], normalised here.
     """
     logits = scale * F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T
-    return _reversed_divergence(logits, same_identity(labels), eps) / 2
-
-
-@in_fp32
-def similarity_distribution_matching(images: Tensor, texts: Tensor, labels: Tensor, temperature: float = 0.02,
-                                     eps: float = 1e-8) -> Tensor:
-    """IRRA's SDM: KL(p || q + eps) of p = softmax(cosine / temperature) and q the identity's share, summed over
-    both directions (Jiang and Ye, "Cross-Modal Implicit Relation Reasoning and Aligning", CVPR 2023, eq. 1 to 4).
-
-    Features [B, E], normalised here.
-    """
-    logits = F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T / temperature
-    return _reversed_divergence(logits, same_identity(labels), eps)
-
-
-def _reversed_divergence(logits: Tensor, identity: Tensor, eps: float) -> Tensor:
-    log_q = (identity + eps).log()
-    return sum((one.softmax(1) * (one.log_softmax(1) - log_q)).sum(1).mean() for one in (logits, logits.T))
+    return reversed_divergence(logits, same_identity(labels), eps) / 2
 
 
 @in_fp32

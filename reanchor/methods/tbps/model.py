@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from reanchor.errors import ReanchorError
-from reanchor.methods.tbps.mlm import MaskedWords, word_states
 from reanchor.methods.tbps.settings import TbpsTerms
+from reanchor.text.masked_words import MaskedWords, image_states, word_states
 from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import Batch
 
@@ -58,8 +58,7 @@ class TbpsModel(nn.Module):
         features = dict(zip(views, out.projected.chunk(len(views)), strict=True))
         features["text"] = self.towers.sentences(batch["tokens"])
         if "masked" in batch:
-            last = image.visual.ln_post(out.taps[image.depth][:len(batch["masked"])])
-            tokens = last @ image.visual.proj
+            tokens = image_states(image, out.taps[image.depth][:len(batch["masked"])])
             states = word_states(self.towers.text, batch["masked"])
             features["mlm"], features["words"] = self.masked_words(states, tokens, batch["targets"])
         return features

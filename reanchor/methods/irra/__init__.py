@@ -1,0 +1,1 @@
+"""IRRA: text-based person search by two features, taught by masked words that read the image."""
