@@ -5,8 +5,8 @@ import pytest
 import torch
 from golden_files import tiny_clip, tiny_resnet_clip
 from irra_model import CODES, TEXTS, batch_of, tiny_model, worded_clip
-from reanchor.clip.load import openai_architecture
 
+from reanchor.backbone.load import openai_architecture
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.errors import ReanchorError
 from reanchor.methods.irra.model import build_model
