@@ -4,8 +4,8 @@ import pytest
 from data_factory import captions, market, picture
 
 from reanchor.config.sections.data import Prepare
+from reanchor.data.catalogue import READERS, read_dataset
 from reanchor.data.listing import Entry, split_by_identity
-from reanchor.data.readers.catalogue import READERS, read_dataset
 from reanchor.errors import ReanchorError
 
 

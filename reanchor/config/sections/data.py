@@ -1,8 +1,13 @@
 """What images, and what hides them."""
 
+import pkgutil
 from dataclasses import dataclass
 
 from reanchor.config.sections.field import field
+from reanchor.data import datasets  # a folder of files: none of them is imported
+
+DATASET_NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(datasets.__path__)))
+NO_CARD = "none"  # of data about which nothing is known
 
 
 @dataclass
@@ -24,18 +29,13 @@ class Render:
 
 @dataclass
 class Prepare:
-    reader: str = field("market1501", choices=(
-        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
-        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
-        "folder", "csv"))
+    reader: str = field("market1501", choices=DATASET_NAMES)  # whose layout the folder has
     root: str = "data/streetfolk"
-    table: str = "dataset.csv"  # of reader csv: the table's name in root
-    card: str = field("none", choices=(  # the dataset's protocol and known counts
-        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
-        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
-        "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid"))
-    test_size: str = field("small", choices=("small", "medium", "large"))  # VehicleID's test list
+    table: str = "dataset.csv"  # of a dataset listed in a table: its name in root
+    card: str = field(NO_CARD, choices=(NO_CARD, *DATASET_NAMES))  # the protocol and known counts
+    test_size: str = field("small", choices=("small", "medium", "large"))  # of several test lists
     test_records: int = field(0, low=0)  # of a text dataset's list, the first so many; 0: all
+    experiment: str = ""  # of a dataset with several; "": its first
     drop_distractors: bool = False  # leave pid 0 out of the gallery
     drop_pids: list[int] = field([], low=1)  # identities to leave out
     acknowledge_withdrawn: bool = False  # needed for datasets that their publishers took back

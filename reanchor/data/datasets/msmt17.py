@@ -9,8 +9,9 @@ people; here pids are from 1 (0 marks distractors) and test pids follow the trai
 import re
 from pathlib import Path
 
+from reanchor.data.dataset import UNPACKED_IN_PART, Dataset, Hints, Trouble
+from reanchor.data.layouts.lists import read_pairs
 from reanchor.data.listing import Entry, Listing, Rejection, is_text, printable
-from reanchor.data.readers.lists import read_pairs
 from reanchor.errors import ReanchorError
 
 VERSIONS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
@@ -58,3 +59,27 @@ def _add(listing: Listing, pairs: list[tuple[str, int]], folder: str, split: str
             listing.entries.append(Entry(path, first_pid + pid, int(camera[1]), split))
         else:
             listing.rejections.append(Rejection(printable(path), "bad_name", "expected PID/PID_INDEX_CAM_*.jpg"))
+
+
+def _mixed_versions(root: Path) -> Trouble | None:
+    there = [tuple(name for name in folders if (root / name).is_dir()) for folders in VERSIONS.values()]
+    if there == list(VERSIONS.values()):
+        return (f"{root} holds the folders of MSMT17 V1 (train, test) and of V2 (mask_train_v2, mask_test_v2)",
+                "move those of one version away; V2 has blurred faces, and figures of the two differ")
+    if all(there):
+        return (f"{root} mixes MSMT17 V1 and V2 up: it holds {', '.join(name for names in there for name in names)}",
+                "keep train and test (V1), or mask_train_v2 and mask_test_v2 (V2), from one archive")
+    return None
+
+
+DATASET = Dataset(
+    name="msmt17", title="MSMT17", needs=tuple(VERSIONS.values()), lists=(*TRAIN_LISTS, *TEST_LISTS.values()),
+    read=read, layout="list_{train,val,query,gallery}.txt; V1: train, test; V2: mask_train_v2, mask_test_v2",
+    source='Wei et al., "Person Transfer GAN to Bridge Domain Gap for Person Re-Identification", CVPR 2018',
+    terms="on request from its authors, for research",
+    counts={
+        "train_images": 32_621, "train_identities": 1_041, "query_images": 11_659, "query_identities": 3_060,
+        "gallery_images": 82_161, "gallery_identities": 3_060, "cameras": 15,
+    },
+    hints=Hints(folders=_mixed_versions, absent=lambda root, path:
+                f"{UNPACKED_IN_PART}; lists and images must be of one version, V1 or V2"))

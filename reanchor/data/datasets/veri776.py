@@ -10,9 +10,10 @@ import dataclasses
 import re
 from pathlib import Path, PurePosixPath
 
+from reanchor.data.dataset import Dataset, Hints
+from reanchor.data.layouts.lists import read_lines
+from reanchor.data.layouts.named import NamedLayout
 from reanchor.data.listing import Listing
-from reanchor.data.readers.lists import read_lines
-from reanchor.data.readers.named import NamedLayout, read_named
 from reanchor.errors import ReanchorError
 
 FOLDERS = {"train": "image_train", "query": "image_query", "gallery": "image_test"}
@@ -27,7 +28,7 @@ def read(root: Path, seed: int) -> Listing:
     Raises:
         ReanchorError: a folder is missing, empty or holds other names, or a view is no number.
     """
-    listing = read_named(root, LAYOUT)
+    listing = LAYOUT.read(root, seed)
     views = {}
     for name in VIEW_LISTS:
         views |= _views(root / name) if (root / name).is_file() else {}
@@ -44,3 +45,18 @@ def _views(path: Path) -> dict[str, int]:
                                 "and a whole number from 0 last; repair the line or take the file away")
         views[PurePosixPath(fields[0]).name] = int(fields[-1]) + 1
     return views
+
+
+def _no_views(root: Path) -> list[str]:
+    absent = [name for name in VIEW_LISTS if not (root / name).is_file()]
+    return [f"no {' and no '.join(absent)}: viewid is 0 (unknown) for the images they would name; the lists come with "
+            "the code of TransReID and CLIP-ReID and are needed for view embeddings only"] if absent else []
+
+
+DATASET = Dataset(
+    name="veri776", title=LAYOUT.title, kind="vehicle", needs=LAYOUT.needs, read=read, hints=Hints(notes=_no_views),
+    layout=f"{LAYOUT.words}; if wanted keypoint_train.txt and keypoint_test.txt (views)",
+    source='Liu et al., "Large-scale Vehicle Re-identification in Urban Surveillance Videos", ICME 2016',
+    terms="on request from its authors, for research",
+    counts={"train_images": 37_778, "query_images": 1_678, "query_identities": 200,
+            "gallery_images": 11_579, "gallery_identities": 200, "cameras": 20})

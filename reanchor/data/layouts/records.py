@@ -24,9 +24,10 @@ LARGEST_ID = 10**9
 
 @dataclass(frozen=True)
 class RecordLayout:
-    """`files` are names of the list, the first one there is read; `first_pid` is the pid of the first identity.
+    """`files` are names of the list, the first one there is read.
 
-    `first_id` is the dataset's own number of it. `camera` finds the camera in a file name; None: not known.
+    `card` is the dataset's name; `first_id` its own number of the first identity, which becomes pid 1.
+    `camera` finds the camera in a file name; None: not known.
     """
 
     title: str
@@ -35,30 +36,42 @@ class RecordLayout:
     first_id: int
     camera: re.Pattern | None = None
 
+    needs = ((FOLDER,),)  # as in `Dataset`, and so `takes`
+    takes = ("test_records",)
+
+    def read(self, root: Path, seed: int, test_records: int = 0) -> Listing:
+        """List the images that the records name; `test_records` above 0 keeps the first so many test records.
+
+        Records that nothing can be made of are rejected, and so are all records of an image that are in two
+        splits or have two identities. Captions of an image that is listed again are joined.
+
+        Raises:
+            ReanchorError: no imgs, no list, no JSON list, or no usable record in it.
+        """
+        path = list_path(root, self)
+        records = read_json_list(path, f"a list of records ({self.title})")
+        entries, rejections = _entries(_first_tests(records, test_records), self)
+        if not entries:
+            first = f" (such as {rejections[0].path}: {rejections[0].detail})" if rejections else ""
+            raise ReanchorError(f"{path}: none of its {len(records)} records can be used{first}; each needs "
+                                '"split" (train, val or test), "file_path" or "img_path", "id" and "captions"')
+        listing = Listing(root.resolve().name, root, [], rejections)
+        _join(entries, listing)
+        return listing
+
 
 class Unusable(Exception):
     """Why a record cannot be used: its path or position, a reason of quarantine.parquet and a detail."""
 
 
-def read_records(root: Path, layout: RecordLayout, test_records: int = 0) -> Listing:
-    """List the images that the records name; `test_records` above 0 keeps the first so many test records.
-
-    Records that nothing can be made of are rejected, and so are all records of an image that are in two
-    splits or have two identities. Captions of an image that is listed again are joined.
+def names_split(path: Path, title: str) -> bool:
+    """Whether any record of a list says its split.
 
     Raises:
-        ReanchorError: no imgs, no list, no JSON list, or no usable record in it.
+        ReanchorError: the file is no JSON list.
     """
-    path = list_path(root, layout)
-    records = read_json_list(path, f"a list of records ({layout.title})")
-    entries, rejections = _entries(_first_tests(records, test_records), layout)
-    if not entries:
-        first = f" (such as {rejections[0].path}: {rejections[0].detail})" if rejections else ""
-        raise ReanchorError(f"{path}: none of its {len(records)} records can be used{first}; each needs "
-                            '"split" (train, val or test), "file_path" or "img_path", "id" and "captions"')
-    listing = Listing(root.resolve().name, root, [], rejections)
-    _join(entries, listing)
-    return listing
+    records = read_json_list(path, f"a list of records ({title})")
+    return any(isinstance(record, dict) and "split" in record for record in records)
 
 
 def list_path(root: Path, layout: RecordLayout) -> Path:

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from reanchor.data.dataset import Dataset, Hints
+from reanchor.data.layouts.lists import read_pairs
 from reanchor.data.listing import Entry, Listing
-from reanchor.data.readers.lists import read_pairs
 from reanchor.errors import ReanchorError
 
-TEST_LISTS = {"small": "test_list_800.txt", "medium": "test_list_1600.txt", "large": "test_list_2400.txt"}
+FOLDER = "train_test_split"
+TRAIN_LIST = f"{FOLDER}/train_list.txt"
+TEST_LISTS = {size: f"{FOLDER}/test_list_{vehicles}.txt"
+              for size, vehicles in (("small", 800), ("medium", 1600), ("large", 2400))}
 
 
 def read(root: Path, seed: int, test_size: str = "small") -> Listing:
@@ -25,8 +29,8 @@ def read(root: Path, seed: int, test_size: str = "small") -> Listing:
     if not (root / "image").is_dir():
         raise ReanchorError(f"prepare.root: {str(root)!r} has no folder image; VehicleID's layout needs image "
                             "and train_test_split; correct prepare.root")
-    train = read_pairs(root / "train_test_split/train_list.txt")
-    test = read_pairs(root / "train_test_split" / TEST_LISTS[test_size])
+    train = read_pairs(root / TRAIN_LIST)
+    test = read_pairs(root / TEST_LISTS[test_size])
     shift = int(min(pid for _, pid in train + test) == 0)  # 0 would mark a distractor
     gallery = _drawn(test, seed)
 
@@ -45,3 +49,19 @@ def _drawn(pairs: list[tuple[str, int]], seed: int) -> set[str]:
         names.setdefault(pid, []).append(name)
     rng = np.random.default_rng(seed)
     return {sorted(names[pid])[rng.integers(len(names[pid]))] for pid in sorted(names)}
+
+
+DATASET = Dataset(
+    name="vehicleid", title="VehicleID", kind="vehicle", needs=(("image", FOLDER),), lists=(TRAIN_LIST,), read=read,
+    takes=("test_size",), hints=Hints(lists=lambda root, test_size="small": (TEST_LISTS[test_size],)),
+    layout="image/NAME.jpg; train_test_split/train_list.txt, test_list_{800,1600,2400}.txt with `NAME PID` lines "
+           "(prepare.test_size=small, medium, large)",
+    source='Liu et al., "Deep Relative Distance Learning: Tell the Difference Between Similar Vehicles", '
+           'CVPR 2016',
+    terms="on request from its authors, for research", cameras="none", camera_rule="none", galleries=10,
+    counts={"train_images": 113_346, "train_identities": 13_164},
+    variants={  # one gallery image per vehicle, the rest are queries
+        "small": {"query_images": 5_693, "gallery_images": 800, "gallery_identities": 800},
+        "medium": {"query_images": 11_777, "gallery_images": 1_600, "gallery_identities": 1_600},
+        "large": {"query_images": 17_377, "gallery_images": 2_400, "gallery_identities": 2_400},
+    })

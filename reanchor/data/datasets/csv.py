@@ -15,6 +15,7 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from reanchor.data.dataset import Dataset, Hints
 from reanchor.data.decode import Rejected, inside
 from reanchor.data.listing import Entry, Listing, Rejection, split_by_identity
 from reanchor.errors import ReanchorError
@@ -143,3 +144,15 @@ def _from_zero(table: Path, rows: list[tuple[int, dict[str, str]]]) -> Iterator[
         if lines:
             yield (f"{table.name}: {column} 0 in {len(lines):,} rows (first in line {lines[0]}) means {meaning}; if "
                    f"the table counts from 0, add 1 to every {column}")
+
+
+def _absent(root: Path, path: str) -> str:
+    return ("write / in place of \\ in the paths" if "\\" in path else
+            f"correct the paths, which are relative to {root}, or put the files there")
+
+
+DATASET = Dataset(
+    name="csv", title="a table of images", read=read, takes=("table",),
+    layout=f"prepare.table ({TABLE}) in prepare.root: path,pid,camid[,split,viewid,caption]",
+    source="", terms="yours", camera_rule="auto", junk=True, distractors=True, published=False,
+    hints=Hints(named_by="the table", outside="copy the images there and name them relative to it", absent=_absent))

@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 
 from reanchor.data.beside import contents, sub_folders, unread_above, unread_among
+from reanchor.data.dataset import Dataset, Hints
+from reanchor.data.layouts.cameras import FORM, read_cameras
 from reanchor.data.listing import (
     DISTRACTOR_PID,
     IMAGE_SUFFIXES,
@@ -25,7 +27,6 @@ from reanchor.data.listing import (
     printable,
     split_by_identity,
 )
-from reanchor.data.readers.cameras import FORM, read_cameras
 from reanchor.errors import ReanchorError
 
 SPLIT_FOLDERS = ("train", "query", "gallery")
@@ -182,3 +183,10 @@ def _require_images(root: Path, listing: Listing, has_splits: bool) -> None:
         instead = f" ({printable(bare[0][0])} holds {bare[0][1]})" if bare else ""
         raise ReanchorError(f"prepare.root: {str(root)!r} gives no images for {' and '.join(empty)}{instead}; "
                             f"expected image files directly in {layout} folders")
+
+
+DATASET = Dataset(
+    name="folder", title="a folder per identity", read=read,
+    layout="{train,query,gallery}/PID/*.jpg, or PID/*.jpg: then half of the identities train, half test",
+    source="", terms="yours", camera_rule="auto", junk=True, distractors=True, published=False,
+    hints=Hints(bare=bare_folders, absent=lambda root, path: "put the files there, or take the broken links away"))
