@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reanchor.config.sections.data import Prepare
 from reanchor.data.captions import check_captions
+from reanchor.data.catalogue import READERS
 from reanchor.data.dataset import Dataset
 from reanchor.data.listing import Listing, Rejection, apply_pid_rules
 from reanchor.data.statistics import files_found, variant_of
@@ -41,7 +42,7 @@ def diagnose(dataset: Dataset, root: Path, test_size: str = Prepare.test_size, t
     if findings := check_layout(dataset, root, settings):
         return Diagnosis(findings, notes)
     try:
-        raw = dataset.read(root, 0, **settings)
+        raw = READERS[dataset.name](root, 0, **settings)
     except ReanchorError as error:
         names = look_alikes(dataset, root)
         return Diagnosis([wrong_dataset(dataset, root, names) if names else refused(error)], notes)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from reanchor.config.sections.data import Prepare
-from reanchor.data.catalogue import DATASETS
+from reanchor.data.catalogue import DATASETS, READERS
 from reanchor.data.dataset import Dataset
 from reanchor.data.layouts.named import find_root
 from reanchor.data.listing import Listing, apply_pid_rules
@@ -69,7 +69,7 @@ def _try(dataset: Dataset, root: Path) -> Listing | None:
     if not any(_complete(root, folders) for folders in dataset.needs):
         return None
     try:
-        listing = apply_pid_rules(dataset.read(root, 0), dataset.junk, dataset.distractors)
+        listing = apply_pid_rules(READERS[dataset.name](root, 0), dataset.junk, dataset.distractors)
     except ReanchorError:
         return None
     files = len(listing.entries) + len(listing.junk) + len(listing.rejections)
