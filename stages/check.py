@@ -44,9 +44,9 @@ def check_inputs(params: Params, root: Path) -> None:
 
 def check_dataset(params: Params) -> None:
     """Raise ReanchorError where the dataset's card forbids what the settings ask for."""
-    from reanchor.data.cards.catalogue import CARDS, require_usable_card  # as above
+    from reanchor.data.catalogue import DATASETS, require_usable_card  # as above
 
-    card = CARDS[params.prepare.card]
+    card = DATASETS[params.prepare.card]
     require_usable_card(card, params.prepare.reader, params.prepare.acknowledge_withdrawn)
     asked = [method.switch for method in trained().values()
              if method.switch and SENTENCE not in method.queries and value_of(params, method.switch)]

@@ -50,18 +50,17 @@ def workspace(tmp_path, monkeypatch, migrated_database) -> Path:
 @pytest.fixture
 def small(monkeypatch):
     """Give a card the counts of a miniature in place of the published ones."""
-    from reanchor.data.cards.catalogue import CARDS
-    from reanchor.data.readers.catalogue import read_dataset
+    from reanchor.data.catalogue import DATASETS, read_dataset
     from reanchor.data.statistics import files_found
 
     default = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")
 
     def shrink(name, root, keys=default, **more):
-        card = CARDS[name]
+        card = DATASETS[name]
         found = files_found(read_dataset(card.reader, root, 0, junk=card.junk, distractors=card.distractors))
         counts = {key: found[key] for key in keys if found[key]} | more
-        monkeypatch.setitem(CARDS, name, dataclasses.replace(card, counts=counts, variants={}))
-        return CARDS[name]
+        monkeypatch.setitem(DATASETS, name, dataclasses.replace(card, counts=counts, variants={}))
+        return DATASETS[name]
     return shrink
 
 

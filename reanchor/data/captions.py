@@ -96,7 +96,7 @@ def _short(value: object) -> str:
 
 def _read(path: Path) -> dict[str, list]:
     captions: dict[str, list] = {}
-    for position, record in enumerate(read_json_list(path, "CUHK-PEDES' list of records")):
+    for position, record in enumerate(read_json_list(path, "a list of records")):
         name, texts = _fields(record)
         if name is None or texts is None:
             raise ReanchorError(f"{path}: record {position} is {str(record)[:80]!r}; each record needs "

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.config.sections.data import Prepare
-from reanchor.data.cards.card import Card
-from reanchor.data.cards.catalogue import CARDS, require_usable_card
+from reanchor.data.catalogue import DATASETS, chosen_settings, read_dataset, require_usable_card
+from reanchor.data.dataset import Dataset
 from reanchor.data.listing import Listing, Rejection, without_distractors, without_pids
 from reanchor.data.quarantine import (
     Checked,
@@ -19,7 +19,6 @@ from reanchor.data.quarantine import (
     require_usable,
     write_quarantine,
 )
-from reanchor.data.readers.catalogue import read_dataset
 from reanchor.data.sheet import write_contact_sheet
 from reanchor.data.split import held_out_pids
 from reanchor.data.statistics import describe
@@ -40,11 +39,10 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
     Raises:
         ReanchorError: wrong path, layout or card, too many bad files, too few identities, disk full.
     """
-    card = CARDS[config.card]
+    card = DATASETS[config.card]
     require_usable_card(card, config.reader, config.acknowledge_withdrawn)
-    listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed, config.test_size,
-                           junk=card.junk, distractors=card.distractors, test_records=config.test_records,
-                           table=config.table)
+    listing = read_dataset(config.reader, Path(workspace) / config.root, config.seed, junk=card.junk,
+                           distractors=card.distractors, **chosen_settings(config))
     has_masks = listing.masks is not None
     with atomic_directory(out) as folder:
         scratch_path = folder / "scratch.raw"
@@ -66,7 +64,7 @@ def prepare(config: Prepare, out: Path, processes: int, workspace: Path = Path()
     return _metrics(statistics)
 
 
-def _examine(listing: Listing, scratch: Scratch, config: Prepare, card: Card, processes: int
+def _examine(listing: Listing, scratch: Scratch, config: Prepare, card: Dataset, processes: int
              ) -> tuple[list[Checked], list[Rejection]]:
     """(usable images, everything rejected so far or now)."""
     kept = without_pids(listing, config.drop_pids)
@@ -84,7 +82,7 @@ def _examine(listing: Listing, scratch: Scratch, config: Prepare, card: Card, pr
     return images, rejections
 
 
-def _arrange(images: list[Checked], listing: Listing, config: Prepare, card: Card
+def _arrange(images: list[Checked], listing: Listing, config: Prepare, card: Dataset
              ) -> tuple[list[Checked], Manifest]:
     """Hold out validation identities, where any train and none are the dataset's own; sort by (split, path)."""
     train = [image.entry.pid for image in images if image.entry.split == "train"]
@@ -113,7 +111,7 @@ def _arrange(images: list[Checked], listing: Listing, config: Prepare, card: Car
     return images, manifest
 
 
-def _metadata(listing: Listing, config: Prepare, card: Card) -> dict[str, str]:
+def _metadata(listing: Listing, config: Prepare, card: Dataset) -> dict[str, str]:
     """What later stages ask: where the images come from, how they were stored, by which protocol."""
     return {"name": listing.name, "reader": config.reader, "root": config.root,
             "height": str(config.height), "width": str(config.width),

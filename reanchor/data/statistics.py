@@ -1,18 +1,19 @@
 """What a prepared dataset holds, and how it differs from the counts its authors publish."""
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 
 import numpy as np
 
 from reanchor.config.sections.data import Prepare
 from reanchor.data.beside import unread_notes
 from reanchor.data.caption_statistics import caption_notes, describe_captions
-from reanchor.data.cards.card import Card
+from reanchor.data.dataset import Dataset
 from reanchor.data.listing import DISTRACTOR_PID, Entry, Listing, Rejection
 from reanchor.formats.manifest import SPLITS, Manifest
 
 
-def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: Card, config: Prepare,
+def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], card: Dataset, config: Prepare,
              has_masks: bool) -> dict:
     """The content of statistics.json."""
     found = files_found(listing)
@@ -21,7 +22,7 @@ def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], 
     return {
         "name": listing.name,
         "found": found,
-        "card": compare(card.expected(variant_of(card, listing, config.test_size)), found) | {
+        "card": compare(card.expected(variant_of(card, listing, vars(config))), found) | {
             "name": card.name, "title": card.title, "kind": card.kind, "camera_rule": card.camera_rule,
             "galleries": card.galleries, "source": card.source, "terms": card.terms, "withdrawn": card.withdrawn},
         "splits": {split: _split(manifest, split) for split in SPLITS},
@@ -37,9 +38,10 @@ def describe(listing: Listing, manifest: Manifest, rejections: list[Rejection], 
     }
 
 
-def variant_of(card: Card, listing: Listing, test_size: str) -> str:
-    """Which of the card's variants this is: the test size, or the folder's name; "" where there are none."""
-    return next((name for name in (test_size, listing.name) if name in card.variants), "")
+def variant_of(card: Dataset, listing: Listing, settings: Mapping[str, object]) -> str:
+    """Which of the card's variants this is: a setting's value, or the folder's name; "" where there are none."""
+    chosen = [str(settings[name]) for name in card.takes if name in settings]
+    return next((name for name in (*chosen, listing.name) if name in card.variants), "")
 
 
 def files_found(listing: Listing) -> dict[str, int]:
@@ -109,7 +111,7 @@ def _left_out(config: Prepare) -> list[str]:
     return notes
 
 
-def _notes(manifest: Manifest, unmatched: int, card: Card) -> list[str]:
+def _notes(manifest: Manifest, unmatched: int, card: Dataset) -> list[str]:
     """What a user should know before they train or evaluate."""
     notes = []
     if not len(manifest.rows("query")):

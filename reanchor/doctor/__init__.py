@@ -1,1 +1,1 @@
-"""What is wrong with a dataset's folder, in plain words: the folder is held against its card."""
+"""What is wrong with a dataset's folder, in plain words: the folder is held against what is known of it."""

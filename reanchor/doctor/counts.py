@@ -1,6 +1,6 @@
 """Counts found against counts published, and what a difference probably means."""
 
-from reanchor.data.cards.card import Card
+from reanchor.data.dataset import Dataset
 from reanchor.data.listing import DISTRACTOR_PID, Listing
 from reanchor.data.statistics import files_found
 from reanchor.doctor.finding import Finding
@@ -11,7 +11,7 @@ SENTENCES = ("train_sentences", "val_sentences", "gallery_sentences")
 NEARER = 4  # times as near must the counts be after an exchange; a missing part moves both distances alike
 
 
-def check_swapped(card: Card, raw: Listing, expected: dict[str, int]) -> list[Finding]:
+def check_swapped(dataset: Dataset, raw: Listing, expected: dict[str, int]) -> list[Finding]:
     """A finding where query and gallery each hold the other's count, or are much nearer to it than to their own.
 
     `raw` is the listing before rules about pids were applied, which would refuse distractors among queries.
@@ -24,54 +24,54 @@ def check_swapped(card: Card, raw: Listing, expected: dict[str, int]) -> list[Fi
                         for known in ((queries, others), (others, queries)))
     if not all(found) or as_is <= NEARER * exchanged:
         return []
-    query, gallery = (_place(card, raw, split) for split in ("query", "gallery"))
+    query, gallery = (_place(dataset, raw, split) for split in ("query", "gallery"))
     return [Finding(f"query and gallery {'look' if exchanged else 'are'} swapped: {query} holds {found[0]:,} images, "
-                    f"{gallery} {found[1]:,}; {card.title} has {queries:,} queries"
+                    f"{gallery} {found[1]:,}; {dataset.title} has {queries:,} queries"
                     + f" and {others:,} others to search" * bool(exchanged),
                     f"exchange the names of {query} and {gallery}" + ", then ask again" * bool(exchanged))]
 
 
-def check_totals(card: Card, listing: Listing) -> list[Finding]:
+def check_totals(dataset: Dataset, listing: Listing) -> list[Finding]:
     """A finding where a dataset without published splits is larger or smaller than published."""
     images = len(listing.entries)
     people = len({(entry.pid, entry.split == "train") for entry in listing.entries if entry.pid != DISTRACTOR_PID})
-    if not card.totals or (images, people) == (card.totals["images"], card.totals["identities"]):
+    if not dataset.totals or (images, people) == (dataset.totals["images"], dataset.totals["identities"]):
         return []
-    more = images > card.totals["images"] or people > card.totals["identities"]
+    more = images > dataset.totals["images"] or people > dataset.totals["identities"]
     return [Finding(f"{images:,} images of {people:,} identities found in all splits together, "
-                    f"{card.totals['images']:,} of {card.totals['identities']:,} published",
+                    f"{dataset.totals['images']:,} of {dataset.totals['identities']:,} published",
                     "another version, or files of yours among them: unpack the archive into an empty folder" if more
                     else "unpacked in part? unpack the archive again; prepare takes a part too, whose figures are "
                     "comparable among themselves only")]
 
 
-def compared(card: Card, expected: dict[str, int]) -> list[str]:
+def compared(dataset: Dataset, expected: dict[str, int]) -> list[str]:
     """A note on what was compared, where the images of some split are not known beforehand."""
-    unknown = [split for split in card.splits if f"{split}_images" not in expected]
-    names = [f"{name} in all" for name in card.totals] + [_words(name) for name in expected]
+    unknown = [split for split in dataset.splits if f"{split}_images" not in expected]
+    names = [f"{name} in all" for name in dataset.totals] + [_words(name) for name in expected]
     if not (unknown and names):
         return []
-    return [f"compared: {', '.join(names)}; how many images {card.title} has in {', '.join(unknown)} is not known "
+    return [f"compared: {', '.join(names)}; how many images {dataset.title} has in {', '.join(unknown)} is not known "
             "beforehand"]
 
 
-def check_counts(card: Card, listing: Listing, expected: dict[str, int]) -> list[Finding]:
+def check_counts(dataset: Dataset, listing: Listing, expected: dict[str, int]) -> list[Finding]:
     """Findings about images and, where those are as many as they should be, about identities, cameras, sentences."""
     found = files_found(listing)
     differing = [name for name in IMAGES if found[name] != expected.get(name, found[name])]
     if differing:
-        return [_images_differ(card, name, found[name], expected[name]) for name in differing]
+        return [_images_differ(dataset, name, found[name], expected[name]) for name in differing]
     although = ", although the images are as many" if any(name in expected for name in IMAGES) else ""
     return [Finding(f"{_words(name)}: {found[name]:,} found, {expected[name]:,} published{although}",
                     "files were renamed or exchanged: unpack the archive again" if name in OTHER
-                    else f"captions were added or taken out: get {card.records[0]} again")
+                    else f"captions were added or taken out: get {dataset.records[0]} again")
             for name in OTHER + SENTENCES if found[name] != expected.get(name, found[name])]
 
 
-def _images_differ(card: Card, name: str, found: int, expected: int) -> Finding:
+def _images_differ(dataset: Dataset, name: str, found: int, expected: int) -> Finding:
     what = f"{_words(name)}: {found:,} found, {expected:,} published"
-    if card.records:  # images are counted by the list
-        return Finding(what, f"the list is not the published one: get {card.records[0]} again")
+    if dataset.records:  # images are counted by the list
+        return Finding(what, f"the list is not the published one: get {dataset.records[0]} again")
     if found > expected:
         return Finding(f"{what}, {found - expected:,} too many",
                        "another version, or files of yours among them: unpack the archive into an empty folder")
@@ -87,9 +87,9 @@ def _images(listing: Listing, split: str) -> int:
     return sum(entry.split == split for entry in listing.entries)
 
 
-def _place(card: Card, listing: Listing, split: str) -> str:
+def _place(dataset: Dataset, listing: Listing, split: str) -> str:
     """The folder or list that says what belongs to a split."""
-    named = next((name for name in card.lists if split in name), None)
+    named = next((name for name in dataset.lists if split in name), None)
     return named or next(entry.path.split("/")[0] for entry in listing.entries if entry.split == split)
 
 

@@ -4,12 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from reanchor.config.sections.data import Prepare
 from reanchor.data.captions import check_captions
-from reanchor.data.cards.card import Card
+from reanchor.data.catalogue import READERS
+from reanchor.data.dataset import Dataset
 from reanchor.data.listing import Listing, Rejection, apply_pid_rules
-from reanchor.data.readers.catalogue import READERS
-from reanchor.data.readers.csv_table import TABLE
-from reanchor.data.readers.veri776 import VIEW_LISTS
 from reanchor.data.statistics import files_found, variant_of
 from reanchor.doctor.counts import check_counts, check_swapped, check_totals, compared
 from reanchor.doctor.files import check_files
@@ -18,6 +17,8 @@ from reanchor.doctor.layout import check_layout, counts_agree, look_alikes, wron
 from reanchor.doctor.own import check_own, no_training, unread
 from reanchor.doctor.records import check_records, unnamed_images
 from reanchor.errors import ReanchorError
+
+PREPARE = Prepare()
 
 
 @dataclass
@@ -29,69 +30,70 @@ class Diagnosis:
     found: dict[str, int] = field(default_factory=dict)
 
 
-def diagnose(card: Card, root: Path, test_size: str = "small", table: str = TABLE) -> Diagnosis:
-    """Hold the folder `root` against `card`; `test_size` chooses VehicleID's test list, `table` the reader csv's.
+def diagnose(dataset: Dataset, root: Path, test_size: str = PREPARE.test_size, table: str = PREPARE.table,
+             experiment: str = PREPARE.experiment) -> Diagnosis:
+    """Hold the folder `root` against `dataset`; the others are settings of `prepare`, for datasets that take them.
 
     Raises:
         ReanchorError: there is no such folder.
     """
-    _require_folder(card, root)
-    notes = _notes(card, root)
-    if findings := check_layout(card, root, test_size):
+    _require_folder(dataset, root)
+    notes = _notes(dataset, root)
+    given = {"test_size": test_size, "table": table, "experiment": experiment}
+    settings = {name: value for name, value in given.items() if name in dataset.takes}
+    if findings := check_layout(dataset, root, settings):
         return Diagnosis(findings, notes)
-    more = {"vehicleid": {"test_size": test_size}, "csv": {"table": table}}.get(card.reader, {})
     try:
-        raw = READERS[card.reader](root, 0, **more)
+        raw = READERS[dataset.name](root, 0, **settings)
     except ReanchorError as error:
-        names = look_alikes(card, root)
-        return Diagnosis([wrong_dataset(card, root, names) if names else refused(error)], notes)
-    listing = check_captions(apply_pid_rules(raw, card.junk, card.distractors))
-    notes += listing.notes + unread(card, listing)
-    notes += unnamed_images(root, listing) if card.records else []
-    notes += no_training(card, listing) + compared(card, card.expected(variant_of(card, listing, test_size)))
-    return Diagnosis(_examine(card, root, raw, listing, test_size), notes, files_found(listing))
+        names = look_alikes(dataset, root)
+        return Diagnosis([wrong_dataset(dataset, root, names) if names else refused(error)], notes)
+    listing = check_captions(apply_pid_rules(raw, dataset.junk, dataset.distractors))
+    notes += listing.notes + unread(dataset, listing)
+    notes += unnamed_images(root, listing) if dataset.records else []
+    expected = dataset.expected(variant_of(dataset, listing, settings))
+    notes += no_training(dataset, listing) + compared(dataset, expected)
+    return Diagnosis(_examine(dataset, raw, listing, expected), notes, files_found(listing))
 
 
-def _examine(card: Card, root: Path, raw: Listing, listing: Listing, test_size: str) -> list[Finding]:
-    if not counts_agree(card, listing) and (names := look_alikes(card, root, exactly=True)):
-        return [wrong_dataset(card, root, names)]
-    expected = card.expected(variant_of(card, listing, test_size))
-    if swapped := check_swapped(card, raw, expected):
+def _examine(dataset: Dataset, raw: Listing, listing: Listing, expected: dict[str, int]) -> list[Finding]:
+    root = listing.root
+    if not counts_agree(dataset, listing) and (names := look_alikes(dataset, root, exactly=True)):
+        return [wrong_dataset(dataset, root, names)]
+    if swapped := check_swapped(dataset, raw, expected):
         return swapped
-    if card.records:
-        return check_records(card, root, listing) + check_counts(card, listing, expected)
-    return (_names(listing) + check_files(card, listing) + check_own(card, listing) + check_totals(card, listing)
-            + check_counts(card, listing, expected))
+    if dataset.records:
+        return check_records(dataset, root, listing) + check_counts(dataset, listing, expected)
+    return (_names(listing) + check_files(dataset, listing) + check_own(dataset, listing)
+            + check_totals(dataset, listing) + check_counts(dataset, listing, expected))
 
 
-def _require_folder(card: Card, root: Path) -> None:
+def _require_folder(dataset: Dataset, root: Path) -> None:
     if not root.exists():
-        raise ReanchorError(f"ROOT: got {str(root)!r}, which does not exist; allowed: the folder of {card.title}")
+        raise ReanchorError(f"ROOT: got {str(root)!r}, which does not exist; allowed: the folder of {dataset.title}")
     if not root.is_dir():
-        mend = f"use {root.parent} --table {root.name}" if card.name == "csv" else "unpack an archive first"
+        mend = f"use {root.parent} --table {root.name}" if "table" in dataset.takes else "unpack an archive first"
         raise ReanchorError(f"ROOT: got {str(root)!r}, which is a file; allowed: a folder; {mend}")
 
 
-def _notes(card: Card, root: Path) -> list[str]:
-    notes = [f"terms: {card.terms}"]
-    if card.withdrawn:
-        notes.append(f"{card.title} was withdrawn ({card.withdrawn}); prepare reads it only with "
+def _notes(dataset: Dataset, root: Path) -> list[str]:
+    notes = [f"terms: {dataset.terms}"]
+    if dataset.withdrawn:
+        notes.append(f"{dataset.title} was withdrawn ({dataset.withdrawn}); prepare reads it only with "
                      "prepare.acknowledge_withdrawn=true")
-    if card.cameras == "made":
+    if dataset.cameras == "made":
         notes.append("its file names know no camera, nothing is missing: the reader makes two, 1 for the occluded or "
                      "partial images and 2 for the whole ones, so that no camera rule takes a match away")
-    if card.by_sentence:
+    if dataset.by_sentence:
         notes.append("its queries are sentences, which search all test images: no image is a query, no camera rule "
                      "applies, and evaluation of image queries is skipped")
-    elif card.cameras == "none":
-        notes.append(f"it knows no camera: no match is left out, and figures average {card.galleries} random galleries")
-    if card.test_only:
+    elif dataset.cameras == "none":
+        notes.append(f"it knows no camera: no match is left out, and figures average {dataset.galleries} random "
+                     "galleries")
+    if dataset.test_only:
         notes.append("it has no training split: judge models trained elsewhere (method=zero_shot trains nothing)")
-    absent = [name for name in sorted(VIEW_LISTS) if not (root / name).is_file()]
-    if card.name == "veri776" and absent:
-        notes.append(f"no {' and no '.join(absent)}: viewid is 0 (unknown) for the images they would name; the lists "
-                     "come with the code of TransReID and CLIP-ReID and are needed for view embeddings only")
-    return notes
+    notes += [f"{dataset.averaged}; here seed 0 divides it"] if dataset.averaged else []
+    return notes + dataset.hints.notes(root)
 
 
 def _names(listing: Listing) -> list[Finding]:

@@ -2,31 +2,30 @@
 
 from reanchor.data.beside import unread_notes
 from reanchor.data.captions import attach_captions
-from reanchor.data.cards.card import Card
+from reanchor.data.dataset import Dataset
 from reanchor.data.listing import DISTRACTOR_PID, Listing
 from reanchor.data.quarantine import Checked, require_usable
-from reanchor.data.readers.folder import bare_folders
 from reanchor.doctor.finding import Finding, refused
 from reanchor.errors import ReanchorError
 
 
-def check_own(card: Card, listing: Listing) -> list[Finding]:
+def check_own(dataset: Dataset, listing: Listing) -> list[Finding]:
     """Findings about splits that cannot be used, people in two of them, and identity folders without images."""
-    if card.published:
+    if dataset.published:
         return []
-    return _unusable(listing) + _overlap(listing) + (_bare(listing) if card.reader == "folder" else [])
+    return _unusable(listing) + _overlap(listing) + _bare(dataset.hints.bare(listing.root))
 
 
-def no_training(card: Card, listing: Listing) -> list[str]:
+def no_training(dataset: Dataset, listing: Listing) -> list[str]:
     """A note where own data is a test-only set."""
-    if card.published or any(entry.split == "train" for entry in listing.entries):
+    if dataset.published or any(entry.split == "train" for entry in listing.entries):
         return []
     return ["it has no training images: judge models trained elsewhere (method=zero_shot trains nothing)"]
 
 
-def unread(card: Card, listing: Listing) -> list[str]:
+def unread(dataset: Dataset, listing: Listing) -> list[str]:
     """Notes on what lies among the images and is not read, but for identity folders, about which there is a finding."""
-    bare = bare_folders(listing.root) if card.reader == "folder" else {}
+    bare = dataset.hints.bare(listing.root)
     return unread_notes([one for one in listing.unread if one.path not in bare])
 
 
@@ -50,8 +49,8 @@ def _overlap(listing: Listing) -> list[Finding]:
                     "different people, number the test's anew")]
 
 
-def _bare(listing: Listing) -> list[Finding]:
-    if not (bare := bare_folders(listing.root)):
+def _bare(bare: dict[str, str]) -> list[Finding]:
+    if not bare:
         return []
     name, contents = next(iter(bare.items()))
     return [Finding(f"{len(bare):,} identity folders hold no image that can be read (such as {name}, which holds "

@@ -4,26 +4,25 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from reanchor.data.captions import REASONS
-from reanchor.data.cards.card import Card
+from reanchor.data.dataset import Dataset
 from reanchor.data.decode import Rejected, inside
+from reanchor.data.layouts.records import FOLDER, names_split
 from reanchor.data.listing import Listing, Rejection, image_names
-from reanchor.data.readers.cuhk_pedes import names_split
-from reanchor.data.readers.records import FOLDER
 from reanchor.doctor.finding import Finding, many
 from reanchor.errors import ReanchorError
 
 ASIDE = "prepare would set them aside; get the list again if they are many"
 
 
-def check_list(card: Card, root: Path) -> list[Finding]:
+def check_list(dataset: Dataset, root: Path) -> list[Finding]:
     """A finding where the list is not beside `imgs`, or is the one without splits."""
-    first = card.records[0]
+    first = dataset.records[0]
     if (root / first).is_file():
         return []
     around = (root.resolve().parent, *sorted(path for path in root.iterdir() if path.is_dir()))
     elsewhere = next((folder for folder in around if (folder / first).is_file()), None)
-    other = next((name for name in card.records if (root / name).is_file()), None)
-    if other and not (elsewhere and _without_split(root / other)):
+    other = next((name for name in dataset.records if (root / name).is_file()), None)
+    if other and not (elsewhere and _without_split(root / other, dataset.title)):
         return []
     if elsewhere:
         return [Finding(f"{root} has no {first}, but {elsewhere} has", f"move it into {root}")]
@@ -31,18 +30,18 @@ def check_list(card: Card, root: Path) -> list[Finding]:
                     "get it from where the images came (it may be a separate download) and put it there")]
 
 
-def check_folder(card: Card, root: Path) -> list[Finding]:
+def check_folder(dataset: Dataset, root: Path) -> list[Finding]:
     """A finding where the images lie in the root itself."""
-    here = [name for name in card.folders if (root / name).is_dir()] or list(image_names(root))
+    here = [name for name in dataset.folders if (root / name).is_dir()] or list(image_names(root))
     if not here:
         return []
-    return [Finding(f"{root} holds {many(here)} itself, which {card.title} keeps in {FOLDER}",
+    return [Finding(f"{root} holds {many(here)} itself, which {dataset.title} keeps in {FOLDER}",
                     f"make a folder {FOLDER} there and move the images into it")]
 
 
-def check_records(card: Card, root: Path, listing: Listing) -> list[Finding]:
+def check_records(dataset: Dataset, root: Path, listing: Listing) -> list[Finding]:
     """Findings about records and captions that cannot be used, people in two splits, and absent images."""
-    return _unusable(listing) + _two_splits(listing) + _absent(card, root, listing)
+    return _unusable(listing) + _two_splits(listing) + _absent(dataset, root, listing)
 
 
 def unnamed_images(root: Path, listing: Listing) -> list[str]:
@@ -55,9 +54,9 @@ def unnamed_images(root: Path, listing: Listing) -> list[str]:
             "they are left out"] if unnamed else []
 
 
-def _without_split(path: Path) -> bool:
+def _without_split(path: Path, title: str) -> bool:
     try:
-        return not names_split(path)
+        return not names_split(path, title)
     except ReanchorError:
         return True
 
@@ -83,12 +82,12 @@ def _two_splits(listing: Listing) -> list[Finding]:
                     "get the list again: who is tested must not be trained on")]
 
 
-def _absent(card: Card, root: Path, listing: Listing) -> list[Finding]:
+def _absent(dataset: Dataset, root: Path, listing: Listing) -> list[Finding]:
     home = root.resolve()
     reasons = {entry.path: _why_not(home, entry.path) for entry in listing.entries}
     outside, absent = ([path for path, reason in reasons.items() if reason == wanted]
                        for wanted in ("path_escape", "missing"))
-    findings = _missing(card, root, listing, absent) if absent else []
+    findings = _missing(dataset, root, listing, absent) if absent else []
     if outside:
         findings.insert(0, Finding(f"{len(outside):,} records lead out of the folder (such as {outside[0]})", ASIDE))
     return findings
@@ -102,21 +101,21 @@ def _why_not(root: Path, path: str) -> str:
     return ""
 
 
-def _missing(card: Card, root: Path, listing: Listing, absent: list[str]) -> list[Finding]:
+def _missing(dataset: Dataset, root: Path, listing: Listing, absent: list[str]) -> list[Finding]:
     if len(absent) == len(listing.entries) and (deeper := _one_level_deeper(root, absent[0])):
         return [Finding(f"the images lie one folder too deep, in {deeper}",
                         f"move what is in {deeper} into {root / FOLDER}")]
     images, lost = (Counter(_source(path) for path in paths)
                     for paths in ([entry.path for entry in listing.entries], absent))
-    return [_absent_source(card, root, source, lost[source], images[source],
+    return [_absent_source(dataset, root, source, lost[source], images[source],
                            next(path for path in absent if _source(path) == source)) for source in sorted(lost)]
 
 
-def _absent_source(card: Card, root: Path, source: str, lost: int, images: int, example: str) -> Finding:
+def _absent_source(dataset: Dataset, root: Path, source: str, lost: int, images: int, example: str) -> Finding:
     if source != FOLDER and not (root / source).is_dir():
         return Finding(f"there is no {source}, where {lost:,} images lie that the list names",
-                       f"the copy is incomplete: ask whom you have it from for all of {', '.join(card.folders)}"
-                       if Path(source).name in card.folders else "the copy is incomplete: get the whole archive")
+                       f"the copy is incomplete: ask whom you have it from for all of {', '.join(dataset.folders)}"
+                       if Path(source).name in dataset.folders else "the copy is incomplete: get the whole archive")
     return Finding(f"{source}: {lost:,} of {images:,} images that the list names are not there (such as {example})",
                    "unpacked in part? unpack the archive again")
 

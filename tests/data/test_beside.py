@@ -11,10 +11,9 @@ from layout_factory import LAYOUTS, cuhk03_np, fill, p_dukemtmc, pairs
 
 from reanchor.config.sections.data import Prepare
 from reanchor.data.beside import unread_notes
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.data.catalogue import DATASETS, READERS, read_dataset
 from reanchor.data.listing import Unread
 from reanchor.data.prepare import prepare
-from reanchor.data.readers.catalogue import READERS, read_dataset
 from reanchor.doctor.diagnose import diagnose
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
@@ -91,7 +90,7 @@ def test_files_among_the_images_are_counted_by_kind(tmp_path):
         "1 folders are not read and are nobody: 1/cam2 (holds 1 .jpg)",
         "7 files are not read: 2 *.webp, 2 ._*, 1 *.jpg, 1 * and 1 more (first *.jpg); read are .jpg, .jpeg, .png, "
         ".tif, .tiff, .bmp where the layout has images"]
-    assert diagnose(CARDS["folder"], root).notes == ["terms: yours", *unread_notes(listing.unread)]
+    assert diagnose(DATASETS["folder"], root).notes == ["terms: yours", *unread_notes(listing.unread)]
 
 
 def test_a_folder_that_nobody_may_see_is_named_all_the_same(tmp_path, monkeypatch):
@@ -132,7 +131,7 @@ def test_prepare_lists_what_it_did_not_read(tmp_path):
     assert statistics["unread"].keys() > SYSTEMS and statistics["quarantined"] == {}
     assert statistics["notes"][0].startswith("8 folders are not read and are nobody: $RECYCLE.BIN (holds 1 .ini), ")
     assert set(Manifest.read(tmp_path / "out/manifest.parquet").pid) == {0, 1, 2, 3, 4, 5}
-    assert [finding.what for finding in diagnose(CARDS["folder"], root).findings] == [
+    assert [finding.what for finding in diagnose(DATASETS["folder"], root).findings] == [
         "1 identity folders hold no image that can be read (such as 9, which holds 1 .webp); these people would be "
         "left out"]
 
@@ -140,11 +139,11 @@ def test_prepare_lists_what_it_did_not_read(tmp_path):
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 def test_no_layout_takes_debris_for_images(tmp_path, name):
     root = LAYOUTS[name](tmp_path / "data")
-    before = seen(READERS[CARDS[name].reader](root, 0))
+    before = seen(READERS[DATASETS[name].reader](root, 0))
     for folder in sorted(path for path in root.rglob("*") if path.is_dir()):
         debris(folder)
     debris(root)
-    listing = READERS[CARDS[name].reader](root, 0)
+    listing = READERS[DATASETS[name].reader](root, 0)
     assert seen(listing) == before and not listing.rejections
 
 
@@ -159,14 +158,14 @@ def test_published_layouts_name_debris(tmp_path, make):
     place = folder.relative_to(root).as_posix()
     unread = READERS[name](root, 0).unread
     assert unread == [Unread(f"{place}/@eaDir", "nothing"), Unread(f"{place}/._*", "1 files", 1)]
-    assert unread_notes(unread) == [note for note in diagnose(CARDS[name], root).notes if "not read" in note]
+    assert unread_notes(unread) == [note for note in diagnose(DATASETS[name], root).notes if "not read" in note]
 
 
 def test_a_root_is_not_looked_for_in_what_a_mac_leaves(tmp_path):
     market(tmp_path / "data/market")
     for name in ("bounding_box_train", "query", "bounding_box_test"):
         (tmp_path / "__MACOSX/market" / name).mkdir(parents=True)
-    assert [finding.mend for finding in diagnose(CARDS["market1501"], tmp_path).findings] == [
+    assert [finding.mend for finding in diagnose(DATASETS["market1501"], tmp_path).findings] == [
         f"use prepare.root={tmp_path}/data/market"]
 
 

@@ -5,8 +5,8 @@ import hashlib
 import pytest
 from layout_factory import fill
 
-from reanchor.data.readers.cameras import read_cameras
-from reanchor.data.readers.catalogue import read_dataset
+from reanchor.data.catalogue import read_dataset
+from reanchor.data.layouts.cameras import read_cameras
 
 
 @pytest.mark.parametrize(("name", "camera"), [

@@ -12,9 +12,9 @@ from PIL import Image
 
 from reanchor.config.params import Params
 from reanchor.config.sections.data import Occlude, Prepare
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.config.setting import settings_of
+from reanchor.data.catalogue import DATASETS, READERS
 from reanchor.data.prepare import prepare
-from reanchor.data.readers.catalogue import READERS
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
@@ -29,18 +29,18 @@ BY_SENTENCE = {"cuhk_pedes", "icfg_pedes", "rstpreid"}
 
 def run(root, out, card, **changes):
     settings = {"height": 24, "width": 12, "validation_share": 0.5, "acknowledge_withdrawn": True,
-                "reader": CARDS[card].reader or "market1501"}
+                "reader": DATASETS[card].reader or "market1501"}
     config = Prepare(root=str(root), card=card, **settings | changes)
     metrics = prepare(config, out, 1)
     return metrics, Manifest.read(out / "manifest.parquet"), json.loads((out / "statistics.json").read_text())
 
 
 def test_every_card_is_whole_and_can_be_configured():
-    fields = Prepare.__dataclass_fields__
-    assert set(CARDS) == set(fields["card"].metadata["choices"])
+    fields = settings_of(Prepare)
+    assert set(DATASETS) == set(fields["card"].choices)
     counted = {f"{split}_{what}" for split in ("train", "val", "query", "gallery")
                for what in ("images", "identities", "sentences")}
-    for name, card in CARDS.items():
+    for name, card in DATASETS.items():
         assert card.name == name and card.title and card.layout and card.terms
         assert card.reader in READERS or name == "none"
         assert card.kind in ("person", "vehicle") and card.cameras in ("name", "made", "none")
@@ -52,14 +52,14 @@ def test_every_card_is_whole_and_can_be_configured():
         assert set(card.totals) in (set(), {"images", "identities"}) and not (card.totals and "train_images" in
                                                                               card.counts)
         assert bool(card.source) == card.published or name in ("pku_reid", "streetfolk")
-    assert {name for name, card in CARDS.items() if card.withdrawn} == WITHDRAWN
-    assert {name for name, card in CARDS.items() if card.test_only} == TEST_ONLY
-    assert {name: card.galleries for name, card in CARDS.items() if card.galleries > 1} == {"vehicleid": 10}
+    assert {name for name, card in DATASETS.items() if card.withdrawn} == WITHDRAWN
+    assert {name for name, card in DATASETS.items() if card.test_only} == TEST_ONLY
+    assert {name: card.galleries for name, card in DATASETS.items() if card.galleries > 1} == {"vehicleid": 10}
 
 
 def test_the_documentation_names_every_dataset_with_its_counts(root):
     rows = [line for line in (root / "docs/datasets.md").read_text().splitlines() if line.startswith("| `")]
-    for name, card in CARDS.items():
+    for name, card in DATASETS.items():
         row = [line for line in rows if f"`{name}`" in line.split("|")[1]]
         assert len(row) == (name != "none"), name
         for split in (split for split in card.splits if f"{split}_images" in card.counts):
@@ -69,26 +69,26 @@ def test_the_documentation_names_every_dataset_with_its_counts(root):
 
 def test_counts_add_up_to_published_totals():
     def total(name):
-        return sum(CARDS[name].counts[f"{split}_images"] for split in ("train", "query", "gallery"))
+        return sum(DATASETS[name].counts[f"{split}_images"] for split in ("train", "query", "gallery"))
 
     assert total("dukemtmc_reid") == 36_411 and total("occluded_duke") == 35_489  # CLIP-ReID, table 1
-    assert total("msmt17") == 126_441 and CARDS["msmt17"].counts["train_identities"] + 3_060 == 4_101
+    assert total("msmt17") == 126_441 and DATASETS["msmt17"].counts["train_identities"] + 3_060 == 4_101
     for size, images in (("small", 6_493), ("medium", 13_377), ("large", 19_777)):
-        counts = CARDS["vehicleid"].expected(size)
+        counts = DATASETS["vehicleid"].expected(size)
         assert counts["query_images"] + counts["gallery_images"] == images and counts["train_images"] == 113_346
-    text = {name: [sum(CARDS[name].counts.get(f"{split}_{what}", 0) for split in CARDS[name].splits)
+    text = {name: [sum(DATASETS[name].counts.get(f"{split}_{what}", 0) for split in DATASETS[name].splits)
                    for what in ("images", "identities", "sentences")] for name in BY_SENTENCE}
     assert text == {"cuhk_pedes": [40_206, 13_003, 80_440], "icfg_pedes": [54_522, 4_102, 54_522],
                     "rstpreid": [20_505, 4_101, 41_010]}  # the papers' totals
     for boxes in ("detected", "labeled"):  # 767 and 700 people
-        assert CARDS["cuhk03_np"].expected(boxes)["train_images"] in (7_365, 7_368)
+        assert DATASETS["cuhk03_np"].expected(boxes)["train_images"] in (7_365, 7_368)
 
 
-@pytest.mark.parametrize("name", sorted(set(CARDS) - {"none"}))
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"none"}))
 def test_every_card_has_an_option_that_agrees_with_it(root, name):
     overrides = [f"dataset={name}"]
     params = composed(*overrides)
-    card, chosen = CARDS[name], params.prepare
+    card, chosen = DATASETS[name], params.prepare
     assert (chosen.card, chosen.reader) == (name, card.reader)
     assert params.prompts.after == f"{card.kind}."
     assert not chosen.acknowledge_withdrawn and not chosen.drop_distractors
@@ -103,7 +103,7 @@ def test_every_card_has_an_option_that_agrees_with_it(root, name):
 
 @pytest.mark.parametrize("name", sorted(LAYOUTS))
 def test_prepare_writes_the_protocol_and_the_same_bytes_again(tmp_path, name):
-    root, card = LAYOUTS[name](tmp_path / "data"), CARDS[name]
+    root, card = LAYOUTS[name](tmp_path / "data"), DATASETS[name]
     metrics, manifest, statistics = run(root, tmp_path / "out", name)
     expected = {"card": name, "kind": card.kind, "camera_rule": card.camera_rule, "galleries": str(card.galleries),
                 "terms": card.terms, "interpolation_train": "bicubic", "interpolation_test": "bicubic"}
@@ -124,9 +124,9 @@ def test_withdrawn_images_need_an_acknowledgement(tmp_path, name, params):
     with pytest.raises(ReanchorError, match=r"^prepare\.acknowledge_withdrawn: got false, but .*withdrawn.*Duke Univ"):
         run(root, tmp_path / "out", name, acknowledge_withdrawn=False)
     with pytest.raises(ReanchorError, match=r"^prepare\.acknowledge_withdrawn"):
-        run(root, tmp_path / "out", "none", reader=CARDS[name].reader, acknowledge_withdrawn=False)
+        run(root, tmp_path / "out", "none", reader=DATASETS[name].reader, acknowledge_withdrawn=False)
     assert not (tmp_path / "out").exists()
-    params.prepare.card, params.prepare.reader = name, CARDS[name].reader
+    params.prepare.card, params.prepare.reader = name, DATASETS[name].reader
     with pytest.raises(ReanchorError, match=r"^prepare\.acknowledge_withdrawn"):
         check_dataset(params)
     params.prepare.acknowledge_withdrawn = True

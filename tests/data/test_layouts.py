@@ -21,13 +21,12 @@ from layout_factory import (
     veri776,
 )
 
-from reanchor.data.cards.catalogue import CARDS
-from reanchor.data.readers.catalogue import read_dataset
+from reanchor.data.catalogue import DATASETS, read_dataset
 from reanchor.errors import ReanchorError
 
 
 def read(name, root, seed=0, **more):
-    card = CARDS[name]
+    card = DATASETS[name]
     return read_dataset(card.reader, root, seed, junk=card.junk, distractors=card.distractors, **more)
 
 
@@ -64,9 +63,9 @@ def test_the_order_of_reading_does_not_depend_on_the_file_system(tmp_path, name,
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_every_layout_has_the_splits_of_its_card(tmp_path, name):
     listing = read(name, LAYOUTS[name](tmp_path / "data"))
-    assert {entry.split for entry in listing.entries} == set(CARDS[name].splits) and not listing.rejections
+    assert {entry.split for entry in listing.entries} == set(DATASETS[name].splits) and not listing.rejections
     cameras = {entry.camid for entry in listing.entries}
-    assert (cameras == {0}) == (CARDS[name].cameras == "none")
+    assert (cameras == {0}) == (DATASETS[name].cameras == "none")
     train = {entry.pid for entry in listing.entries if entry.split == "train"}
     test = {entry.pid for entry in listing.entries if entry.split != "train"}
     assert not train & test

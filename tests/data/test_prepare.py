@@ -11,7 +11,7 @@ from data_factory import captions, market
 from PIL import Image
 
 from reanchor.config.sections.data import Prepare
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.data.catalogue import DATASETS
 from reanchor.data.prepare import prepare
 from reanchor.data.split import held_out_pids
 from reanchor.data.statistics import compare
@@ -123,7 +123,7 @@ def test_a_split_too_small_is_refused(count, share, words):
 def test_statistics_say_differences_in_words(street, tmp_path):
     run(street, tmp_path / "out", card="market1501")
     statistics = json.loads((tmp_path / "out/statistics.json").read_text())
-    assert statistics["card"]["expected"] == CARDS["market1501"].counts
+    assert statistics["card"]["expected"] == DATASETS["market1501"].counts
     assert "gallery images: 8 found, 15,913 expected (15,905 fewer)" in statistics["card"]["differences"]
     assert statistics["splits"]["train"]["images_per_identity_min_median_max"] == [4, 4.0, 4]
     assert statistics["found"]["cameras"] == 3 and statistics["masks"] is True
@@ -132,7 +132,7 @@ def test_statistics_say_differences_in_words(street, tmp_path):
 
 
 def test_market_counts_add_up():
-    card = CARDS["market1501"].counts
+    card = DATASETS["market1501"].counts
     assert card["gallery_images"] + card["junk"] == 19_732
     assert card["gallery_images"] - card["distractors"] == 13_115
 

@@ -7,9 +7,9 @@ from reanchor.cli.main import main
 from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
 from reanchor.config.sections.data import Prepare
+from reanchor.data.catalogue import read_dataset
 from reanchor.data.listing import Entry
 from reanchor.data.prepare import prepare
-from reanchor.data.readers.catalogue import read_dataset
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
 from stages.check import check_inputs

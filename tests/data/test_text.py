@@ -10,7 +10,7 @@ from text_lists import FIRST, GIVEN, SETTINGS, changed, records, run
 
 from reanchor.config.sections.data import Prepare
 from reanchor.data.captions import read_json_list
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.data.catalogue import DATASETS
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
@@ -230,10 +230,10 @@ def test_a_described_gallery_of_ones_own_needs_no_query_images(tmp_path):
 
 
 def test_cards_and_readers_agree_on_the_lists():
-    from reanchor.data.readers import cuhk_pedes as cuhk
-    from reanchor.data.readers import icfg_pedes as icfg
-    from reanchor.data.readers import rstpreid as rstp
+    from reanchor.data.datasets import cuhk_pedes as cuhk
+    from reanchor.data.datasets import icfg_pedes as icfg
+    from reanchor.data.datasets import rstpreid as rstp
 
     for name, reader in (("cuhk_pedes", cuhk), ("icfg_pedes", icfg), ("rstpreid", rstp)):
-        assert CARDS[name].records == reader.LAYOUT.files and CARDS[name].title == reader.LAYOUT.title
+        assert DATASETS[name].records == reader.LAYOUT.files and DATASETS[name].title == reader.LAYOUT.title
         assert reader.LAYOUT.card == name

@@ -9,7 +9,7 @@ from text_lists import FIRST, changed, records, run
 
 from reanchor.data.caption_statistics import describe_captions
 from reanchor.data.captions import LONGEST
-from reanchor.data.readers.catalogue import read_dataset
+from reanchor.data.catalogue import read_dataset
 from reanchor.errors import ReanchorError
 from reanchor.formats.manifest import Manifest
 

@@ -9,7 +9,7 @@ from findings import only
 from layout_factory import LAYOUTS, cuhk03_np, duke, fill, msmt17, p_dukemtmc, pairs, vehicleid, veri776
 
 from reanchor.cli.main import main
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.data.catalogue import DATASETS
 from reanchor.doctor.diagnose import diagnose
 
 IMAGES = ("train_images", "query_images", "gallery_images", "query_identities", "cameras")  # as `small` counts
@@ -21,8 +21,9 @@ def small(small, monkeypatch):
     totals = {"p_dukemtmc": {"images": 28, "identities": 7}, "pku_reid": {"images": 48, "identities": 8}}
 
     def shrink(name, *given, **more):
-        monkeypatch.setitem(CARDS, name, dataclasses.replace(small(name, *given, **more), totals=totals.get(name, {})))
-        return CARDS[name]
+        card = dataclasses.replace(small(name, *given, **more), totals=totals.get(name, {}))
+        monkeypatch.setitem(DATASETS, name, card)
+        return DATASETS[name]
     return shrink
 
 
@@ -39,7 +40,7 @@ def test_a_whole_dataset_agrees(tmp_path, name, small, capsys):
     assert main(["doctor", name, str(root)]) == 0
     said = capsys.readouterr().out
     assert f'all known counts agree: make run SET="dataset={name} prepare.root={root}"' in said
-    assert f"terms: {CARDS[name].terms}" in said and "found:" not in said
+    assert f"terms: {DATASETS[name].terms}" in said and "found:" not in said
 
 
 def test_it_opens_no_image(tmp_path, small, monkeypatch):
@@ -54,7 +55,7 @@ def test_it_opens_no_image(tmp_path, small, monkeypatch):
 
 def test_a_root_too_high_or_too_low(tmp_path):
     market(tmp_path / "a/Market-1501-v15.09.15")
-    card = CARDS["market1501"]
+    card = DATASETS["market1501"]
     whole = tmp_path / "a/Market-1501-v15.09.15"
     assert only(card, tmp_path / "a") == (
         f"Market-1501 lies deeper than {tmp_path}/a, in {whole}", f"use prepare.root={whole}")
@@ -62,11 +63,11 @@ def test_a_root_too_high_or_too_low(tmp_path):
     assert only(card, whole / "query") == (
         f"Market-1501 lies above {whole}/query, in {whole}", f"use prepare.root={whole}")
     deep = p_dukemtmc(tmp_path / "p") / "test/whole_body_images"
-    assert only(CARDS["p_dukemtmc"], deep)[1] == f"use prepare.root={tmp_path}/p"
+    assert only(DATASETS["p_dukemtmc"], deep)[1] == f"use prepare.root={tmp_path}/p"
 
 
 def test_missing_folders(tmp_path):
-    root, card = market(tmp_path / "m"), CARDS["market1501"]
+    root, card = market(tmp_path / "m"), DATASETS["market1501"]
     shutil.rmtree(root / "query")
     assert only(card, root) == (f"{root} has bounding_box_train, bounding_box_test but no query",
                                 "unpack the whole archive again, all parts into the same folder")
@@ -84,17 +85,17 @@ def test_missing_folders(tmp_path):
 
 def test_cuhk03_above_its_boxes(tmp_path):
     root = cuhk03_np(tmp_path)
-    assert only(CARDS["cuhk03_np"], root) == (f"{root} holds detected and labeled; each is a dataset of its own",
+    assert only(DATASETS["cuhk03_np"], root) == (f"{root} holds detected and labeled; each is a dataset of its own",
                                               f"use prepare.root={root}/detected")
 
 
 def test_cuhk03_counts_are_those_of_the_boxes(tmp_path):
-    found = {f.what for f in diagnose(CARDS["cuhk03_np"], cuhk03_np(tmp_path) / "labeled").findings}
+    found = {f.what for f in diagnose(DATASETS["cuhk03_np"], cuhk03_np(tmp_path) / "labeled").findings}
     assert "train images: 16 found, 7,368 published, 7,352 are missing" in found
 
 
 def test_msmt17_without_lists(tmp_path):
-    root, card = msmt17(tmp_path / "m/MSMT17_V1"), CARDS["msmt17"]
+    root, card = msmt17(tmp_path / "m/MSMT17_V1"), DATASETS["msmt17"]
     (root / "list_val.txt").unlink()
     assert only(card, root) == (
         f"{root} has no list_val.txt; without the lists nobody knows which image is in which split",
@@ -189,13 +190,13 @@ def test_as_many_images_of_other_people(tmp_path, small):
 
 def test_another_dataset_in_the_same_folders(tmp_path, small):
     root = duke(tmp_path)
-    card = CARDS["market1501"]
+    card = DATASETS["market1501"]
     assert only(card, root) == (
         f"{root} looks like DukeMTMC-reID or Occluded-Duke, not like Market-1501",
         f"run `reanchor doctor dukemtmc_reid {root}`, and use dataset=dukemtmc_reid if it agrees")
     small("occluded_duke", root)
     assert only(card, root)[0] == f"{root} looks like Occluded-Duke, not like Market-1501"
-    assert only(CARDS["dukemtmc_reid"], root)[0] == f"{root} looks like Occluded-Duke, not like DukeMTMC-reID"
+    assert only(DATASETS["dukemtmc_reid"], root)[0] == f"{root} looks like Occluded-Duke, not like DukeMTMC-reID"
 
 
 @pytest.mark.parametrize(("asked", "there", "title"), [
@@ -204,7 +205,7 @@ def test_another_dataset_in_the_same_folders(tmp_path, small):
     ("p_dukemtmc", msmt17, "MSMT17"), ("occluded_market", market, "Market-1501")])
 def test_another_dataset_altogether(tmp_path, asked, there, title):
     root = there(tmp_path)
-    assert only(CARDS[asked], root)[0] == f"{root} looks like {title}, not like {CARDS[asked].title}"
+    assert only(DATASETS[asked], root)[0] == f"{root} looks like {title}, not like {DATASETS[asked].title}"
 
 
 def test_names_of_another_pattern(tmp_path, small):
@@ -226,29 +227,29 @@ def test_names_of_another_pattern(tmp_path, small):
 
 
 def test_notes_on_cameras_and_splits(tmp_path):
-    notes = diagnose(CARDS["occluded_reid"], pairs(tmp_path / "o")).notes
+    notes = diagnose(DATASETS["occluded_reid"], pairs(tmp_path / "o")).notes
     assert notes == [
         "terms: academic or educational use only, not commercial",
         "its file names know no camera, nothing is missing: the reader makes two, 1 for the occluded or partial images "
         "and 2 for the whole ones, so that no camera rule takes a match away",
         "it has no training split: judge models trained elsewhere (method=zero_shot trains nothing)"]
-    assert diagnose(CARDS["vehicleid"], vehicleid(tmp_path / "v")).notes[1] == (
+    assert diagnose(DATASETS["vehicleid"], vehicleid(tmp_path / "v")).notes[1] == (
         "it knows no camera: no match is left out, and figures average 10 random galleries")
 
 
 def test_notes_on_views(tmp_path):
     root = veri776(tmp_path)
-    assert diagnose(CARDS["veri776"], root).notes[1] == (
+    assert diagnose(DATASETS["veri776"], root).notes[1] == (
         "no keypoint_test.txt and no keypoint_train.txt: viewid is 0 (unknown) for the images they would name; the "
         "lists come with the code of TransReID and CLIP-ReID and are needed for view embeddings only")
     (root / "keypoint_test.txt").write_text("a.jpg 1\n")
-    assert diagnose(CARDS["veri776"], root).notes[1].startswith("no keypoint_train.txt: viewid is 0")
+    assert diagnose(DATASETS["veri776"], root).notes[1].startswith("no keypoint_train.txt: viewid is 0")
     (root / "keypoint_train.txt").write_text("a.jpg 1\n")
-    assert len(diagnose(CARDS["veri776"], root).notes) == 1
+    assert len(diagnose(DATASETS["veri776"], root).notes) == 1
 
 
 def test_notes_on_terms(tmp_path):
-    assert diagnose(CARDS["dukemtmc_reid"], duke(tmp_path)).notes == [
+    assert diagnose(DATASETS["dukemtmc_reid"], duke(tmp_path)).notes == [
         "terms: withdrawn in 2019; was CC BY-NC-SA 4.0",
         "DukeMTMC-reID was withdrawn (its publisher, Duke University, took it down in 2019: people were filmed without "
         "consent); prepare reads it only with prepare.acknowledge_withdrawn=true"]
@@ -257,15 +258,15 @@ def test_notes_on_terms(tmp_path):
 def test_the_test_list_of_vehicleid(tmp_path):
     root = vehicleid(tmp_path)
     (root / "train_test_split/test_list_2400.txt").unlink()
-    assert only(CARDS["vehicleid"], root, test_size="large")[0] == (
+    assert only(DATASETS["vehicleid"], root, test_size="large")[0] == (
         f"{root} has no train_test_split/test_list_2400.txt; without the lists nobody knows which image is in which "
         "split")
-    found = diagnose(CARDS["vehicleid"], root, "medium").findings
+    found = diagnose(DATASETS["vehicleid"], root, "medium").findings
     assert "gallery images: 3 found, 1,600 published, 1,597 are missing" in {finding.what for finding in found}
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["market", "x"], "reanchor doctor: DATASET: got 'market'; did you mean 'market1501'? allowed: market1501, msmt17"),
+    (["market", "x"], "reanchor doctor: DATASET: got 'market'; did you mean 'market1501'? allowed: csv, cuhk01, "),
     (["none"], "DATASET: got 'none'; "),
     (["veri776", "nowhere"], "ROOT: got 'nowhere', which does not exist; allowed: the folder of VeRi-776"),
     (["veri776", __file__], "which is a file; allowed: a folder; unpack an archive first")])
@@ -278,7 +279,7 @@ def test_wrong_usage_is_one_line(arguments, words, capsys):
 def test_without_arguments_it_lists_the_datasets(capsys):
     assert main(["doctor"]) == 0
     said = capsys.readouterr().out
-    for name in CARDS:
+    for name in DATASETS:
         assert (f"\n{name} " in said) == (name != "none")
     assert "market1501         32,217  market      train query gallery   research" in said
     assert said.count("[needs an acknowledgement]") == 3

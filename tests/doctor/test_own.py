@@ -10,7 +10,7 @@ from layout_factory import fill, p_dukemtmc, pku_reid
 
 from reanchor.cli.main import main
 from reanchor.config.sections.data import Prepare
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.data.catalogue import DATASETS
 from reanchor.data.prepare import prepare
 from reanchor.doctor.diagnose import diagnose
 from reanchor.errors import ReanchorError
@@ -19,11 +19,11 @@ NAMES = ("a_c1.jpg", "b_c1.jpg", "a_c2.jpg", "b_c2.jpg")
 
 
 def findings(name, root):
-    return [(finding.what, finding.mend) for finding in diagnose(CARDS[name], root).findings]
+    return [(finding.what, finding.mend) for finding in diagnose(DATASETS[name], root).findings]
 
 
 def refusal(tmp_path, name, root):
-    config = Prepare(root=str(root), card=name, reader=CARDS[name].reader, height=24, width=12)
+    config = Prepare(root=str(root), card=name, reader=DATASETS[name].reader, height=24, width=12)
     with pytest.raises(ReanchorError) as caught:
         prepare(config, tmp_path / "out", 1)
     return str(caught.value)
@@ -97,7 +97,7 @@ def test_gallery_captions_stand_for_queries(tmp_path):
 
 def test_a_table_without_training_rows_is_a_test_set(tmp_path):
     root = table(tmp_path, split=lambda pid, name: "query" if name.startswith("a") else "gallery")
-    diagnosis = diagnose(CARDS["csv"], root)
+    diagnosis = diagnose(DATASETS["csv"], root)
     assert diagnosis.findings == [] and diagnosis.notes == [
         "terms: yours", "it has no training images: judge models trained elsewhere (method=zero_shot trains nothing)"]
 
@@ -179,10 +179,10 @@ def test_totals_are_of_all_splits_together(tmp_path, monkeypatch):
     root = p_dukemtmc(tmp_path)
 
     def said(**totals):
-        monkeypatch.setitem(CARDS, "p_dukemtmc", dataclasses.replace(CARDS["p_dukemtmc"], totals=totals))
+        monkeypatch.setitem(DATASETS, "p_dukemtmc", dataclasses.replace(DATASETS["p_dukemtmc"], totals=totals))
         return findings("p_dukemtmc", root)
 
-    assert CARDS["p_dukemtmc"].totals == {"images": 24_143, "identities": 1_299}
+    assert DATASETS["p_dukemtmc"].totals == {"images": 24_143, "identities": 1_299}
     assert said(images=28, identities=7) == []
     assert said(images=27, identities=7) == [(
         "28 images of 7 identities found in all splits together, 27 of 7 published",
@@ -190,10 +190,10 @@ def test_totals_are_of_all_splits_together(tmp_path, monkeypatch):
 
 
 def test_what_was_compared_is_said_where_counts_are_open(tmp_path):
-    notes = diagnose(CARDS["streetfolk"], market(tmp_path / "m")).notes
+    notes = diagnose(DATASETS["streetfolk"], market(tmp_path / "m")).notes
     assert notes[-1] == ("compared: cameras; how many images Streetfolk has in train, query, gallery is not known "
                          "beforehand")
-    assert diagnose(CARDS["folder"], people(tmp_path / "f")).notes == ["terms: yours"]
+    assert diagnose(DATASETS["folder"], people(tmp_path / "f")).notes == ["terms: yours"]
 
 
 def test_nearly_swapped_query_and_gallery(tmp_path, monkeypatch):
@@ -201,8 +201,8 @@ def test_nearly_swapped_query_and_gallery(tmp_path, monkeypatch):
     for number in range(60):
         picture(root / f"bounding_box_test/0015_c2s1_{900000 + number:06d}_00.jpg", number)
     counts = {"train_images": 24, "query_images": 18, "gallery_images": 80, "junk": 1}
-    card = dataclasses.replace(CARDS["market1501"], counts=counts)
-    monkeypatch.setitem(CARDS, "market1501", card)
+    card = dataclasses.replace(DATASETS["market1501"], counts=counts)
+    monkeypatch.setitem(DATASETS, "market1501", card)
     assert not [what for what, _ in findings("market1501", root) if "swapped" in what]
     for one, two in (("query", "aside"), ("bounding_box_test", "query"), ("aside", "bounding_box_test")):
         (root / one).rename(root / two)

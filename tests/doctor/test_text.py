@@ -8,10 +8,10 @@ from findings import only
 from layout_factory import cuhk_pedes, fill, icfg_pedes, msmt17, rstpreid, write_records
 
 from reanchor.cli.main import main
-from reanchor.data.cards.catalogue import CARDS
+from reanchor.data.catalogue import DATASETS
 from reanchor.doctor.diagnose import diagnose
 
-CUHK, ICFG, RSTP = (CARDS[name] for name in ("cuhk_pedes", "icfg_pedes", "rstpreid"))
+CUHK, ICFG, RSTP = (DATASETS[name] for name in ("cuhk_pedes", "icfg_pedes", "rstpreid"))
 COUNTS = tuple(f"{split}_{what}" for split in ("train", "val", "gallery")
                for what in ("images", "identities", "sentences"))
 UNUSABLE = "prepare would set them aside; get the list again if they are many"
@@ -187,7 +187,7 @@ def test_a_broken_list(tmp_path):
     ("icfg_pedes", msmt17, "MSMT17"), ("market1501", rstpreid, "RSTPReid")])
 def test_another_dataset(tmp_path, asked, there, title):
     root = there(tmp_path)
-    assert only(CARDS[asked], root)[0] == f"{root} looks like {title}, not like {CARDS[asked].title}"
+    assert only(DATASETS[asked], root)[0] == f"{root} looks like {title}, not like {DATASETS[asked].title}"
 
 
 def test_notes(tmp_path):

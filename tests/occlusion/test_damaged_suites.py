@@ -11,6 +11,7 @@ from occlusion_factory import draw_library, entries, write_prepared
 
 from reanchor.cli.main import main
 from reanchor.config.sections.data import Occlude
+from reanchor.config.setting import settings_of
 from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore, write_store
 from reanchor.formats.occluded_set import AGAIN
@@ -98,7 +99,7 @@ def test_the_gates_generator_says_what_the_list_lacks(made, out):
 def test_the_sides_are_those_of_the_settings_and_of_evaluation():
     from reanchor.evaluation import conditions
 
-    assert tuple(conditions.SIDES) == SIDES == Occlude.__dataclass_fields__["sides"].metadata["choices"]
+    assert tuple(conditions.SIDES) == SIDES == settings_of(Occlude)["sides"].choices
 
 
 @pytest.mark.parametrize(("change", "given"), [

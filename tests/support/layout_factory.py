@@ -114,6 +114,33 @@ def pku_reid(root: Path) -> Path:
                        for camera in (1, 2) for image in range(1, 4)))
 
 
+def viper(root: Path, numbers: Iterable[int] = (0, 1, 2, 5, 7, 9, 11, 12, 30)) -> Path:
+    """Nine people with VIPeR's gaps between their numbers, one picture in each camera."""
+    return fill(root, (f"cam_{camera}/{number:03d}_{angle}.bmp" for number in numbers
+                       for camera, angle in (("a", 45), ("b", 90 + number % 2 * 45))))
+
+
+def cuhk01(root: Path, people: int = 9) -> Path:
+    return fill(root, (f"campus/{pid:04d}{image:03d}.png" for pid in range(1, people + 1)
+                       for image in (1, 2, 3, 4)))
+
+
+def mp_reid(root: Path, camera: Callable[[int], str] = "{:02d}".format) -> Path:
+    """Identities 1 to 4 train, 5 and 6 validate, 7 to 9 test; two pictures each from cameras 1, 2, 7, 11, 13 and 14.
+
+    Camera 2 saw nobody with an odd number. The experiment of infrared and colour on the ground, and one in the air.
+    """
+    for number in range(1, 15):
+        (root / camera(number)).mkdir(parents=True)
+    fill(root, (f"{camera(number)}/{pid:04d}/{image:04d}.jpg" for number in (1, 2, 7, 11, 13, 14)
+                for pid in range(1, 10) if number != 2 or pid % 2 == 0 for image in (1, 2)))
+    for experiment in ("exp_cctv_ir_cctv_rgb", "exp_uav_ir_uav_rgb"):
+        (root / "split" / experiment).mkdir(parents=True)
+        for name, pids in (("train", "1,2,3,4"), ("val", "5,6"), ("test", "9,7,8")):
+            (root / "split" / experiment / f"{name}_id.txt").write_text(pids)
+    return root
+
+
 def described(root: Path, name: str, images: dict[str, Iterable[str]], first: int, key: str = "file_path",
               captions: int = 2) -> Path:
     """imgs/ and the list `name`: `images` by split ("train", "val", "test"), two of each identity in turn."""
@@ -168,5 +195,5 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {  # by card
     "occluded_reid": pairs, "partial_reid": partial_reid, "partial_ilids": partial_ilids,
     "occluded_market": occluded_market, "cuhk03_np": lambda root: cuhk03_np(root) / "detected",
     "pku_reid": pku_reid, "veri776": veri776, "vehicleid": vehicleid, "cuhk_pedes": cuhk_pedes,
-    "icfg_pedes": icfg_pedes, "rstpreid": rstpreid,
+    "icfg_pedes": icfg_pedes, "rstpreid": rstpreid, "viper": viper, "cuhk01": cuhk01, "mp_reid": mp_reid,
 }

@@ -1,6 +1,12 @@
 """What images, and what hides them."""
 
+import pkgutil
+
 from reanchor.config.setting import section, setting
+from reanchor.data import datasets  # a folder of files: none of them is imported
+
+DATASET_NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(datasets.__path__)))
+NO_CARD = "none"  # of data about which nothing is known
 
 RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
 
@@ -26,18 +32,15 @@ class Render:
 class Prepare:
     """How a dataset is read, checked and stored."""
 
-    reader: str = setting("market1501", "the dataset's layout on disk (docs/datasets.md)", choices=(
-        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
-        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
-        "folder", "csv"))
+    reader: str = setting("market1501", "the dataset whose layout the folder has (docs/datasets.md)",
+                          choices=DATASET_NAMES)
     root: str = setting("data/streetfolk", "the dataset's folder")
     table: str = setting("dataset.csv", "where the reader is csv: its table of images, in root")
-    card: str = setting("streetfolk", "the dataset's protocol and known counts; `reanchor doctor` lists them", choices=(
-        "none", "folder", "csv", "streetfolk", "market1501", "msmt17", "dukemtmc_reid", "occluded_duke", "p_dukemtmc",
-        "occluded_reid", "partial_reid", "partial_ilids", "occluded_market", "cuhk03_np", "pku_reid", "veri776",
-        "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid"))
-    test_size: str = setting("small", "VehicleID's test list", choices=("small", "medium", "large"))
+    card: str = setting("streetfolk", "the dataset whose protocol and known counts hold; `reanchor doctor` lists them",
+                        choices=(NO_CARD, *DATASET_NAMES))
+    test_size: str = setting("small", "of several test lists", choices=("small", "medium", "large"))
     test_records: int = setting(0, "of a text dataset's test list, the first so many; 0: all", low=0)
+    experiment: str = setting("", "of a dataset with several; empty: its first")
     drop_distractors: bool = setting(False, "true: images of pid 0 are left out of the gallery")
     drop_pids: list[int] = setting([], "identities to leave out", low=1)
     acknowledge_withdrawn: bool = setting(False, "true: you may use images that their publisher took back")

@@ -1,1 +1,0 @@
-"""Protocol cards: counts, camera rule and splits of the published datasets."""

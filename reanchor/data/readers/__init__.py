@@ -1,1 +1,0 @@
-"""Layout readers, one file each."""
