@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+GAP = 2  # spaces between columns
 UNLIMITED = 100_000  # columns of what is no terminal: no cell is wrapped or cut
 
 
@@ -39,15 +40,17 @@ def plain(part: RenderableType) -> str:
     return "\n".join(line.rstrip() for line in lines.getvalue().removesuffix("\n").split("\n"))
 
 
-def columns(*titles: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table with a bold heading; no frame, two spaces between columns.
+def columns(*titles: str, right: tuple[str, ...] = (), least: tuple[int, int] = (0, 0)) -> Table:
+    """An empty table with a bold heading, without a frame; columns stand GAP apart.
 
     Args:
         right: titles of the columns that are aligned to the right.
+        least: characters of the first column, and of each of the others, at least.
     """
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in titles:
-        table.add_column(Text(title), justify="right" if title in right else "left", overflow="fold")
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for number, title in enumerate(titles):
+        table.add_column(Text(title), justify="right" if title in right else "left", overflow="fold",
+                         min_width=least[number > 0])
     return table
 
 

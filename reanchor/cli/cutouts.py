@@ -42,7 +42,8 @@ def cutouts(
     if detector:
         from reanchor.occlusion.harvest import Harvest, harvest_library, load_detector
 
-        index = harvest_library(source, out, load_detector(detector), Harvest(score, per_class), longer)
+        wanted = Harvest(score, per_class)
+        index = harvest_library(source, out, load_detector(detector), wanted, longer)
     else:
         index = build_library(source, out, longer, darker)
     classes = sorted({entry["class"] for entry in index})

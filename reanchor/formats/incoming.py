@@ -79,7 +79,7 @@ def _layout(shape: tuple[int, ...]) -> _Fault | None:
         return _Fault("a single picture, channels first", "use images.transpose(1, 2, 0)[None]")
     if len(shape) == 3:
         return _Fault("grey pictures without channels", "use np.repeat(images[..., None], 3, axis=3)")
-    return _Fault("no batch of RGB pictures", "read files with reanchor.embedding.read_images")
+    return _Fault("no batch of RGB pictures", "read files with reanchor.data.photographs.read_images")
 
 
 def _kind(given: np.ndarray) -> _Fault | None:
@@ -109,4 +109,4 @@ def _size(found: tuple[int, int], size: tuple[int, int] | None) -> _Fault | None
     what = "height and width are swapped" if swapped else f"{found[0]} x {found[1]}, height x width"
     turn = ", or images.transpose(0, 2, 1, 3) where they lie on their side" if swapped else ""
     return _Fault(what, f"resize with Pillow's image.resize(({width}, {height})), width first, or read files with "
-                        f"reanchor.embedding.read_images{turn}")
+                        f"reanchor.data.photographs.read_images{turn}")

@@ -83,6 +83,6 @@ def _known(numbers: np.ndarray, first: int, last: int, what: str) -> np.ndarray:
     strange = numbers[(numbers < first) | (numbers > last)]
     if len(strange):
         raise ReanchorError(f"finetune.recipe.sie: {what} {strange.min()} has no embedding, allowed are {first} to "
-                            f"{last} (those of the training images); set finetune.recipe.sie=none, or "
+                            f"{last} (those of the training images; 0: unknown); set finetune.recipe.sie=none, or "
                             "imported.sie_tokens=none for an imported model")
     return numbers
