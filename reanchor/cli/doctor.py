@@ -53,7 +53,8 @@ def doctor(
         reanchor doctor market1501 /data/Market-1501
     """
     if dataset is None:
-        show(_overview(), "", "reanchor doctor DATASET shows one in full; reanchor doctor DATASET ROOT examines a folder.")
+        show(_overview(), "",
+             "reanchor doctor DATASET shows one in full; reanchor doctor DATASET ROOT examines a folder.")
         return 0
     card = _card(dataset)
     if root is None:

@@ -25,7 +25,7 @@ USER_ERROR = 2  # exit status
 
 app = typer.Typer(name="reanchor", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
                   context_settings={"help_option_names": ["-h", "--help"]},
-                  help="Find a person again, by a picture or a sentence. The study itself is `make run`, in a checkout.",
+                  help="Find a person again, by a picture or a sentence. The study itself is make run, in a checkout.",
                   epilog="Examples of a command: reanchor COMMAND --help\n\n"
                          "Completion in your shell: reanchor --install-completion")
 
