@@ -60,7 +60,7 @@ class Model:
         if batch < 1:
             raise ReanchorError(f"batch: got {batch}; allowed: 1 or more; {BATCH} is usual")
         given = listed(pictures)
-        cameras = checked_numbers(np.zeros(len(given), np.int64) if camids is None else camids, "camids", len(given))
+        cameras = np.zeros(len(given), np.int64) if camids is None else checked_numbers(camids, "camids", len(given))
         parts = [self.embedder.embed(read_images([], self.embedder), cameras[:0]).features]  # tells D without a picture
         for start in tqdm(range(0, len(given), batch), desc=f"embed ({self.name})", leave=False, disable=None):
             part = slice(start, start + batch)

@@ -99,7 +99,9 @@ def _overview() -> Table:
     rows = columns("DATASET", "images", "camera rule", "splits", "terms", right=("images",))
     for name, card in datasets().items():
         images = [card.expected(next(iter(card.variants), "")).get(f"{split}_images") for split in card.splits]
-        total = f"{sum(images):,}" if all(images) else f"{card.totals['images']:,}" if card.totals else "-"
+        known = [count for count in images if count]
+        total = f"{sum(known):,}" if len(known) == len(images) else (
+            f"{card.totals['images']:,}" if card.totals else "-")
         terms = Text.assemble(card.terms, (" [needs an acknowledgement]", "yellow") if card.withdrawn else "")
         rows.add_row(Text(name, "cyan"), total, card.camera_rule, " ".join(card.splits), terms)
     return rows

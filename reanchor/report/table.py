@@ -53,7 +53,8 @@ def table_parts(summary: dict) -> list[RenderableType]:
     results, methods, short = summary["results"], summary["methods"], _wrap(protocol_note(summary["protocol"]))
     first = [column for column in FIRST if column[1] in results[methods[0]]]
     first += [(f"{name} mAP", name, "mAP") for name in without_ratio(summary)]
-    parts = [*_blocks("", [title for title, _, _ in first],
+    parts: list[RenderableType] = []
+    parts += [*_blocks("", [title for title, _, _ in first],
                       {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN), short]
     for kind, series in summary["ratios"].items():
         if series:
@@ -61,8 +62,9 @@ def table_parts(summary: dict) -> list[RenderableType]:
             width = max(10, min(12, (WIDTH - NAME_WIDTH) // len(series)))
             parts += [*_blocks(f"{names.kind(kind)}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
                                rows, width), short]
-    leads = [_wrap(f"{names.kind(slope['kind'])}: {lead_sentence(slope)['text']}") for slope in main_slopes(summary)]
-    return [*parts, *(["\n".join(leads)] if leads else []), _wrap(protocol_line(summary["protocol"])), *search]
+    leads = "\n".join(_wrap(f"{names.kind(slope['kind'])}: {lead_sentence(slope)['text']}")
+                      for slope in main_slopes(summary))
+    return [*parts, *filter(None, [leads]), _wrap(protocol_line(summary["protocol"])), *search]
 
 
 def search_table(search: dict) -> str:
@@ -77,7 +79,8 @@ def search_parts(search: dict) -> list[RenderableType]:
     """
     if not search.get("methods"):
         return [f"Text-based search: skipped, {search['skipped']}."] if "skipped" in search else []
-    results, parts = search["results"], [Text("Text-based search: sentences search the gallery", "bold")]
+    results = search["results"]
+    parts: list[RenderableType] = [Text("Text-based search: sentences search the gallery", "bold")]
     for condition in search["conditions"][:DETAILED]:
         rows = {m: [_half_width(results[m][condition][k]) for k in METRICS] for m in search["methods"]}
         parts.append(Group(Text(names.gallery(condition), "bold"), *_blocks("", list(METRICS), rows, 15)))

@@ -30,6 +30,6 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     return rows
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Tensors by outcome, flat."""
     return {f"tensors_{name}": sum(each.tensors for each in outcomes if each.outcome == name) for name in OUTCOMES}

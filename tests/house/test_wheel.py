@@ -29,16 +29,16 @@ OWN = ("reanchor",)
 # The new environment sees the packages of this one, but for those that its own would not hold.
 BLOCKER = '''
 import sys
+from importlib.machinery import PathFinder
 
 
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-        return None
+class Present(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {blocked} else super().find_spec(name, path, target)
 
 
-sys.meta_path.insert(0, Absent())
+sys.meta_path[sys.meta_path.index(PathFinder)] = Present
 '''
 EMBED = """
 import json, sys

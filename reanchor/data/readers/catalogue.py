@@ -80,7 +80,7 @@ def read_dataset(reader: str, root: Path, seed: int, test_size: str = "small", *
     if test_records and reader not in RECORD_READERS:
         raise ReanchorError(f"prepare.test_records: got {test_records} with prepare.reader {reader!r}, which reads no "
                             f"records; allowed: 0, or a reader among {', '.join(RECORD_READERS)}")
-    more = {"test_size": test_size} if reader == "vehicleid" else {}
+    more: dict[str, str | int] = {"test_size": test_size} if reader == "vehicleid" else {}
     more |= {"table": table} if reader == "csv" else {}
     more |= {"test_records": test_records} if reader in RECORD_READERS else {}
     try:
