@@ -64,7 +64,7 @@ def test_files_give_the_bits_of_prepared_pixels(folders, files, kind):
 @pytest.mark.parametrize(("said", "used"), [("bilinear", "bilinear"), ("bicubic", "bicubic"), ("", "bicubic")])
 def test_the_model_s_own_resize_is_used(folders, files, tmp_path, said, used):
     for name in ("model.json", "weights.safetensors"):
-        (tmp_path / name).write_bytes((folders["reid"] / name).read_bytes())
+        (tmp_path / name).write_bytes((folders["clip_reid"] / name).read_bytes())
     values = json.loads((tmp_path / "model.json").read_text())
     values["spec"]["interpolation"] = said
     (tmp_path / "model.json").write_text(json.dumps(values))
@@ -85,7 +85,7 @@ def test_paths_images_and_arrays_are_one(folders, files):
 
 
 def test_batches_change_no_row_and_no_order(folders, files):
-    model, embedder = reanchor.load(folders["reid"]), load_embedder(folders["reid"])
+    model, embedder = reanchor.load(folders["clip_reid"]), load_embedder(folders["clip_reid"])
     want = [embedder.embed(prepared(part, "bicubic"), np.zeros(len(part), int)).features
             for part in (files[:2], files[2:4], files[4:])]
     assert np.array_equal(model.embed(files, batch=2), np.concatenate(want))
@@ -120,7 +120,7 @@ def test_an_unknown_camera_gets_the_mean_of_the_camera_embeddings(by_camera, fil
 
 
 def test_wrong_input_is_one_line(folders, files, by_camera, tmp_path):
-    model = reanchor.load(folders["reid"])
+    model = reanchor.load(folders["clip_reid"])
     (tmp_path / "note.jpg").write_text("no picture")
     for pictures, said in (
             ([*files, tmp_path / "note.jpg"], r"note.jpg: unreadable: no JPEG, .*leave out this one"),
@@ -140,6 +140,6 @@ def test_wrong_input_is_one_line(folders, files, by_camera, tmp_path):
     with pytest.raises(ReanchorError, match="batch: got 0"):
         model.embed(files, batch=0)
     for folder, device, said in ((tmp_path, "cpu", "no model here"), (folders["mgcc"], "cpu", "no single feature"),
-                                 (folders["reid"], "tpu", "allowed are auto, cpu, cuda")):
+                                 (folders["clip_reid"], "tpu", "allowed are auto, cpu, cuda")):
         with pytest.raises(ReanchorError, match=said):
             reanchor.load(folder, device)

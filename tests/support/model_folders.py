@@ -22,7 +22,7 @@ from reanchor.methods.saga.store import save_saga
 from reanchor.text.towers import DualEncoder, save_dual
 
 SIZE = (64, 32)  # height, width
-EMBEDDERS = ("clip", "reid", "saga", "gate", "text")  # kinds with one feature
+EMBEDDERS = ("clip", "clip_reid", "saga", "gate", "dual")  # kinds with one feature
 KINDS = (*EMBEDDERS, "mgcc")
 
 
@@ -33,7 +33,7 @@ def write_model(kind: str, folder: Path) -> Path:
     torch.manual_seed(0)
     if kind == "clip":
         clip.save(folder)
-    elif kind == "reid":
+    elif kind == "clip_reid":
         save_reid(reid_model(), clip.spec, "clip_reid", folder)
     elif kind == "saga":
         config, text = Saga(text_anchors=4, token_blocks=[2], refine_layers=1), clip.text_encoder()
@@ -44,7 +44,7 @@ def write_model(kind: str, folder: Path) -> Path:
         network = VisibilityNetwork(model.encoder, 1)
         network.initialise(Generator().manual_seed(0))
         save_gated(gate_model(model, NetworkGates(network), 0.02, 0), clip.spec, folder)
-    elif kind == "text":
+    elif kind == "dual":
         save_dual(DualEncoder(clip), clip.spec, "tbps_clip", folder)
     else:
         save_mgcc(Mgcc(clip, MgccModel()), clip.spec, folder)
