@@ -52,7 +52,7 @@ def write_features(model: Model, files: Sequence[str], out: Path, weights: str, 
         with pq.ParquetWriter(temporary, schema) as writer:
             for paths, images in _batches(model, files, batch, broken):
                 features = model.embedder.embed(images, np.zeros(len(images), np.int64)).features
-                writer.write_table(_rows(paths, features, schema))
+                writer.write_table(_rows(paths, features.astype(precision), schema))
                 embedded += len(paths)
         if not embedded:
             path, why = broken[0] if broken else ("no file", "nothing was named")
@@ -92,5 +92,5 @@ def _schema(model: Model, width: int, weights: str, precision: str) -> pa.Schema
 
 def _rows(paths: list[str], features: np.ndarray, schema: pa.Schema) -> pa.Table:
     kind = schema.field("feature").type
-    flat = pa.array(features.astype(kind.value_type.to_pandas_dtype()).ravel(), kind.value_type)
+    flat = pa.array(features.ravel(), kind.value_type)
     return pa.table([pa.array(paths), pa.FixedSizeListArray.from_arrays(flat, kind.list_size)], schema=schema)

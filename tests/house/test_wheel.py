@@ -154,7 +154,7 @@ def test_an_environment_without_the_extra_embeds(environment, workspace):
 
 def test_the_installed_command_embeds_and_names_what_the_extra_brings(environment, workspace):
     done = inside(workspace, environment / "reanchor", "embed", "model", "*.png", "--out", "f.parquet")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert pq.read_table(workspace / "f.parquet")["path"].to_pylist() == ["a.png", "b.png"]
     assert inside(workspace, environment / "reanchor", "doctor").returncode == 0
     done = inside(workspace, environment / "reanchor", "import", "model", "--out", "taken")
