@@ -58,7 +58,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         if (error.name or "").partition(".")[0] == "reanchor":
             raise error
-        return f"needs {error.name}, which is not here; all that the study needs comes with pip install 'reanchor[study]'"
+        return f"needs {error.name}, which is not here; what the study needs comes with pip install 'reanchor[study]'"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'output'}: {error.strerror}"
     return str(error)
