@@ -49,8 +49,9 @@ run: setup ## the whole study: what changed is redone, then the table (SET="..."
 test: setup ## the test suite
 	@python -m pytest
 
-lint: setup ## ruff
+lint: setup ## ruff and mypy
 	@ruff check reanchor stages pipelines tests benchmarks
+	@mypy
 
 compose: setup ## write params.yaml from conf/ (SET="..." as for run)
 	@python -m stages.compose $(SET)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from reanchor.hashes import weights_sha256
 from reanchor.methods.registry import of_stage
 
 PICTURES = ("data/occluded/contact_sheet.png", "data/prepared/contact_sheet.png")
@@ -72,7 +73,6 @@ def link_model_run(workspace: Path, stage: str) -> str | None:
     if not any(folder.rglob("*.safetensors")):
         return None
     from stages.tracking.judged import experiment_of, find_run
-    from stages.tracking.origin import weights_sha256
 
     run_id = find_run(workspace, weights_sha256(folder))
     if run_id is not None:

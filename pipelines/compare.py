@@ -125,7 +125,7 @@ def summarise(metrics: dict[str, dict[str, float]], names: dict[tuple[str, int],
 
 
 def _leaves(content: dict, prefix: str = "") -> dict:
-    leaves = {}
+    leaves: dict = {}
     for key, value in content.items():
         leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return leaves

@@ -117,7 +117,9 @@ def plain_disk_errors(target: Path) -> Iterator[None]:
 
 def _remedy(error: BaseException) -> str | None:
     """Torch and safetensors wrap the system's error in their own, with or without its number."""
-    numbers, texts, link = set(), "", error
+    numbers: set[int | None] = set()
+    texts = ""
+    link: BaseException | None = error
     while link is not None:
         numbers.add(link.errno if isinstance(link, OSError) else None)
         texts, link = f"{texts} {link}", link.__cause__ or link.__context__

@@ -13,7 +13,8 @@ PACKAGES = ("reanchor", "stages", "pipelines")
 # How settings, files, processes and stages are handled. None of it shapes a result: settings are dependencies of their
 # own, records of methods say where code lies, and their schemas what settings there are.
 NEUTRAL = (
-    "reanchor/errors.py", "reanchor/files.py", "reanchor/imports.py", "reanchor/interruption.py", "reanchor/workers.py",
+    "reanchor/errors.py", "reanchor/files.py", "reanchor/hashes.py", "reanchor/imports.py", "reanchor/interruption.py",
+    "reanchor/printing.py", "reanchor/workers.py",
     "reanchor/config/", "reanchor/methods/method.py", "reanchor/methods/registry.py", "reanchor/methods/lineage.py",
     "reanchor/methods/dependencies.py",
     "stages/",

@@ -41,7 +41,8 @@ def _block(stage: Stage, root: Path) -> str:
 
 def _list(title: str, *groups: Iterable[str]) -> str:
     """A flow list, each group from a new line on; nothing where all groups are empty."""
-    start, lines = f"    {title}: [", []
+    start = f"    {title}: ["
+    lines: list[str] = []
     for group in groups:
         for number, entry in enumerate(map(_quoted, group)):
             if number and len(start) + len(lines[-1]) + len(entry) < WIDTH:

@@ -9,7 +9,8 @@ from pathlib import Path
 from reanchor.methods.registry import of_stage
 
 HERE = Path(__file__).resolve().parent
-_REQUIREMENTS = ("numpy", "torch", "open_clip_torch", "safetensors", "omegaconf", "pyarrow", "pillow")
+_REQUIREMENTS = ("numpy", "torch", "open_clip_torch", "safetensors", "omegaconf", "pyarrow", "pillow",
+                 "psutil", "tqdm")  # what `reanchor.methods.embedders` imports
 
 
 def log_pyfunc(run_id: str, folder: Path, name: str) -> None:

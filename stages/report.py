@@ -2,13 +2,13 @@
 
 from reanchor.report.build import build_report
 from reanchor.report.files import read_json
-from reanchor.report.table import format_table
+from reanchor.report.table import show_table
 from stages.runner import StageRun, run_stage
 
 
 def body(run: StageRun) -> dict:
     metrics = build_report(run.params, run.root)
-    print(format_table(read_json(run.root / "reports/summary.json")))
+    show_table(read_json(run.root / "reports/summary.json"))
     return metrics
 
 

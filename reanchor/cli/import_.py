@@ -1,42 +1,67 @@
 """`reanchor import`: a checkpoint of CLIP-ReID's authors, or a model folder, becomes a model folder."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Literal
 
-from reanchor.config.load import read_section
-from reanchor.config.setting import settings_of
+import typer
+
 from reanchor.errors import ReanchorError
-from reanchor.methods.imported.settings import Imported
-
-_FLAGS = {name: each for name, each in settings_of(Imported).items() if name != "path"}
+from reanchor.printing import show, working
 
 
-def add(subparsers: argparse._SubParsersAction) -> None:
-    """Add the command's parser; one flag for every setting of the section `imported`."""
-    parser = subparsers.add_parser(
-        "import", help="a CLIP-ReID checkpoint or a model folder as a model folder here",
-        description="Verify a checkpoint (a state dict of tensors in CLIP-ReID's naming, or a model folder of this "
-                    "project), write it as a model folder, and print what became of every part. In a study: make run "
-                    'SET="method=imported imported.path=FILE", with these flags as imported.height and so on.')
-    parser.add_argument("file", metavar="FILE", help="checkpoint (.pth, .pt, .safetensors) or model folder")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="model folder to write")
-    for name, each in _FLAGS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=each.kind, default=each.default, help=each.meaning,
-                            choices=each.choices or None, metavar=None if each.choices else "N")
-    parser.set_defaults(run=run)
+def _option(help_: str, metavar: str | None = "N") -> typer.models.OptionInfo:
+    return typer.Option(help=help_, metavar=metavar, show_default=False)
 
 
-def run(given: argparse.Namespace) -> int:
-    """Import, then print the table."""
-    from reanchor.weights.importing import import_model
-    from reanchor.weights.outcome import table
+def import_(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="checkpoint (.pth, .pt, .safetensors) or model folder")],
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="model folder to write")],
+    height: Annotated[int | None, _option(
+        "of the images it was trained with (read off the file where they are 256x128 or 256x256); another size "
+        "resizes the position embeddings")] = None,
+    width: Annotated[int | None, _option("see --height")] = None,
+    stride: Annotated[int | None, _option(
+        "of its patches: 16, or 12 where they overlap (read off the file)")] = None,
+    sie_tokens: Annotated[Literal["auto", "cls", "all", "none"] | None, _option(
+        "what its camera embeddings are added to: cls (CLIP-ReID), all (TransReID), none to leave them out",
+        None)] = None,
+    sie_coefficient: Annotated[float | None, _option(
+        "what they are multiplied by (1 for cv_embed, 3 for sie_embed)")] = None,
+    cameras: Annotated[int | None, _option(
+        "the rows of its SIE table are cameras x views (all of them cameras)")] = None,
+    views: Annotated[int | None, _option("see --cameras")] = None,
+    normalisation: Annotated[Literal["auto", "half", "imagenet", "clip"] | None, _option(
+        "of pixels: half (.5, a ViT's), imagenet (a ResNet's) or clip", None)] = None,
+    interpolation: Annotated[Literal["bilinear", "bicubic"] | None, _option(
+        "of the resize at test time, which the data has to agree with", None)] = None,
+    activation: Annotated[Literal["quick_gelu", "gelu"] | None, _option(
+        "quick_gelu where the CLIP was OpenAI's", None)] = None,
+    head_width: Annotated[int | None, _option("channels of an attention head")] = None,
+) -> int:
+    """Take a CLIP-ReID checkpoint, or a model folder, over as a model folder.
 
-    values = {name: getattr(given, name) for name in _FLAGS} | {"path": given.file}
-    config = read_section(Imported, values, "imported", "flags")
-    check_target(given.out, Path(given.file))
-    print(table(import_model(config, given.out)))
-    print(f"\nwritten to {given.out}; evaluate it with\n"
-          f'  make run SET="method=imported imported.path={given.out} ..."')
+    The checkpoint (a state dict of tensors in CLIP-ReID's naming, or a model folder of this project) is verified and
+    written as a model folder, and a table says what became of every part. In a study: `make run
+    SET="method=imported imported.path=FILE"`, with these flags as imported.height and so on, whose defaults they have.
+
+    Examples:
+
+        reanchor import Market1501_clipreid_ViT-B-16_60.pth --out models/market
+        reanchor import veri.pth --out models/veri --height 256 --width 256 --cameras 20 --views 8
+    """
+    given = {name: value for name, value in locals().items() if name not in ("file", "out") and value is not None}
+    check_target(out, Path(file))
+    with working(f"reading {file}"):
+        from reanchor.config.load import read_section
+        from reanchor.methods.imported.settings import Imported
+        from reanchor.weights.importing import import_model
+        from reanchor.weights.outcome import table
+
+        outcomes = import_model(read_section(Imported, given | {"path": file}, "imported", "flags"), out)
+    show(table(outcomes), "",
+         f"written to {out}; evaluate it with\n"
+         f'  make run SET="method=imported imported.path={out} ..."')
     return 0
 
 

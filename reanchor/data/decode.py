@@ -61,13 +61,18 @@ def decode_image(path: Path, height: int, width: int, max_pixels: int, interpola
         Rejected: unreadable, truncated or oversized; the size is read before any pixel.
     """
     data = _read(path, max_pixels)
-    image = _open(data, max_pixels)
-    try:
-        image = ImageOps.exif_transpose(image)
-        pixels = np.asarray(image.convert("RGB").resize((width, height), RESAMPLING[interpolation]))
-    except Exception as error:  # Pillow's decoders raise nearly any type on damaged pixels
-        raise _damaged(error) from error
-    return Decoded(pixels, image.width, image.height, hashlib.sha256(data).hexdigest())
+    pixels, size = _fitted(_open(data, max_pixels), height, width, interpolation)
+    return Decoded(pixels, *size, hashlib.sha256(data).hexdigest())
+
+
+def fit_image(image: Image.Image, height: int, width: int, max_pixels: int, interpolation: str = "bicubic") -> (
+        np.ndarray):
+    """What `decode_image` makes of an image that Pillow has opened, or that was never a file: uint8 [H, W, 3].
+
+    Raises:
+        Rejected: as there.
+    """
+    return _fitted(_bounded(image, max_pixels), height, width, interpolation)[0]
 
 
 def decode_mask(path: Path, size: tuple[int, int], height: int, width: int, max_pixels: int) -> np.ndarray:
@@ -106,11 +111,24 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
         raise Rejected("oversized", f"{error}; max_pixels = {max_pixels}") from error
     except Exception as error:  # as above, for headers
         raise Rejected("unreadable", f"no {', '.join(FORMATS)} header: {type(error).__name__}") from error
+    return _bounded(image, max_pixels)
+
+
+def _bounded(image: Image.Image, max_pixels: int) -> Image.Image:
     if image.width * image.height > max_pixels:
         raise Rejected("oversized", f"{image.width} x {image.height} pixels; max_pixels = {max_pixels}")
     if image.mode not in MODES:
         raise Rejected("unreadable", f"mode {image.mode} is not supported; save it with 8 bits per channel")
     return image
+
+
+def _fitted(image: Image.Image, height: int, width: int, interpolation: str) -> tuple[np.ndarray, tuple[int, int]]:
+    """Upright RGB pixels [H, W, 3] and the upright image's own (width, height)."""
+    try:
+        image = ImageOps.exif_transpose(image)
+        return np.asarray(image.convert("RGB").resize((width, height), RESAMPLING[interpolation])), image.size
+    except Exception as error:  # Pillow's decoders raise nearly any type on damaged pixels
+        raise _damaged(error) from error
 
 
 def _damaged(error: Exception) -> Rejected:

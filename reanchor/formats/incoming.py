@@ -3,6 +3,7 @@
 Only dtypes and shapes are looked at; values are read for the message alone.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,10 +36,10 @@ def checked_images(images: np.ndarray, size: tuple[int, int] | None, who: str) -
         raise _refused(who, size, f"{given.dtype} {list(given.shape)}", fault)
     if not given.size:  # numpy calls any empty array contiguous, torch does not
         return np.empty(given.shape, np.uint8)
-    return np.require(given, requirements="CW")
+    return np.require(given, requirements=["C", "W"])
 
 
-def checked_numbers(numbers: np.ndarray, what: str, count: int | None = None) -> np.ndarray:
+def checked_numbers(numbers: Sequence[int] | np.ndarray, what: str, count: int | None = None) -> np.ndarray:
     """Cameras or views, one of each image, as int64 [N].
 
     Raises:

@@ -12,7 +12,7 @@ SIDES = ("query", "gallery", "both")
 SPLITS = ("val", "test")  # that have lists of suites
 
 
-class Suites(dict):
+class Suites(dict[str, list[dict]]):
     """What `suites.json` holds; what is asked for is refused by name where it is lacking or no list of suites."""
 
     def __init__(self, found: dict, index: Path):

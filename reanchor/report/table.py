@@ -1,19 +1,26 @@
-"""The study's table as text, at most 120 columns wide.
+"""The study's table for a terminal, at most 120 columns wide.
 
     python -m reanchor.report.table [reports/summary.json]
 """
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
 from reanchor.errors import ReanchorError
+from reanchor.printing import GAP, columns, plain, show
 from reanchor.report import names
 from reanchor.report.files import read_json
 from reanchor.report.search import DETAILED, METRICS, changed, search_protocol
 from reanchor.report.summary import evaluation_summary
 from reanchor.report.words import cell, lead_sentence, main_slopes, skipped
 
+WIDTH = 120
 NAME_WIDTH = 20
 COLUMN = 19
 
@@ -24,50 +31,67 @@ def results_table(folder: Path) -> str:
 
 
 def format_table(summary: dict) -> str:
-    """Three blocks (whole body and objects, masking, pasted people), the leads and the protocol.
+    """`table_parts` as plain text, with an empty line between two parts."""
+    return "\n\n".join(plain(part) for part in table_parts(summary))
+
+
+def show_table(summary: dict) -> None:
+    """Print `table_parts` for people."""
+    for number, part in enumerate(table_parts(summary)):
+        show(*[""][:number], part)
+
+
+def table_parts(summary: dict) -> list[RenderableType]:
+    """Three blocks (whole body and objects, masking, pasted people), the leads, the protocol, and the search.
 
     Cells are in percent: value [interval] in the first block, value and the interval's larger half-width
     in the others. The short protocol stands below each block.
     """
+    search = search_parts(summary.get("search", {}))
     if "skipped" in summary["protocol"]:
-        return "\n\n".join([_wrap(skipped(summary["protocol"])), search_table(summary.get("search", {}))])
+        return [_wrap(skipped(summary["protocol"])), *search]
     results, methods, short = summary["results"], summary["methods"], _wrap(protocol_note(summary["protocol"]))
     first = [column for column in FIRST if column[1] in results[methods[0]]]
     first += [(f"{name} mAP", name, "mAP") for name in without_ratio(summary)]
-    blocks = [_block("", [title for title, _, _ in first],
-                     {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN), short]
+    parts: list[RenderableType] = []
+    parts += [*_blocks("", [title for title, _, _ in first],
+                      {m: [cell(results[m][c][k]) for _, c, k in first] for m in methods}, COLUMN), short]
     for kind, series in summary["ratios"].items():
         if series:
             rows = {m: [_half_width(results[m][name]["mAP"]) for name, _ in series] for m in methods}
-            width = max(10, min(12, (120 - NAME_WIDTH) // len(series)))
-            blocks += [_block(f"{names.kind(kind)}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
-                              rows, width), short]
-    blocks.append("\n".join(_wrap(f"{names.kind(slope['kind'])}: {lead_sentence(slope)['text']}")
-                            for slope in main_slopes(summary)))
-    blocks.append(_wrap(protocol_line(summary["protocol"])))
-    blocks.append(search_table(summary.get("search", {})))
-    return "\n\n".join(block for block in blocks if block)
+            width = max(10, min(12, (WIDTH - NAME_WIDTH) // len(series)))
+            parts += [*_blocks(f"{names.kind(kind)}, mAP", [f"{100 * ratio:.0f} %" for _, ratio in series],
+                               rows, width), short]
+    leads = "\n".join(_wrap(f"{names.kind(slope['kind'])}: {lead_sentence(slope)['text']}")
+                      for slope in main_slopes(summary))
+    return [*parts, *filter(None, [leads]), _wrap(protocol_line(summary["protocol"])), *search]
 
 
 def search_table(search: dict) -> str:
+    """`search_parts` as plain text."""
+    return "\n\n".join(plain(part) for part in search_parts(search))
+
+
+def search_parts(search: dict) -> list[RenderableType]:
     """A block for each state of the gallery that sentences searched, the costs of occlusion and the protocol.
 
     Cells are in percent: value and the interval's larger half-width. Empty where the stage never ran.
     """
     if not search.get("methods"):
-        return f"Text-based search: skipped, {search['skipped']}." if "skipped" in search else ""
-    results, blocks = search["results"], ["Text-based search: sentences search the gallery"]
+        return [f"Text-based search: skipped, {search['skipped']}."] if "skipped" in search else []
+    results = search["results"]
+    parts: list[RenderableType] = [Text("Text-based search: sentences search the gallery", "bold")]
     for condition in search["conditions"][:DETAILED]:
         rows = {m: [_half_width(results[m][condition][k]) for k in METRICS] for m in search["methods"]}
-        blocks.append(f"{names.gallery(condition)}\n" + _block("", list(METRICS), rows, 15))
+        parts.append(Group(Text(names.gallery(condition), "bold"), *_blocks("", list(METRICS), rows, 15)))
     for condition in search["conditions"][DETAILED:]:
         cells = "; ".join(f"{names.method(m)} {cell(results[m][condition]['R1'])}" for m in search["methods"])
-        blocks.append(_wrap(f"{names.gallery(condition)}, R1: {cells}"))
+        parts.append(_wrap(f"{names.gallery(condition)}, R1: {cells}"))
     for condition in search["conditions"][1:DETAILED]:
-        blocks.append("\n".join(_wrap(f"{names.gallery(condition)}: {names.method(m)}: R1 changes by "
-                                      f"{changed(results[m][condition]['R1'])}, mAP by "
-                                      f"{changed(results[m][condition]['mAP'])}.") for m in search["methods"]))
-    return "\n\n".join([*blocks, _wrap(f"Protocol: {search_protocol(search['protocol'])}")])
+        parts.append("\n".join(_wrap(f"{names.gallery(condition)}: {names.method(m)}: R1 changes by "
+                                     f"{changed(results[m][condition]['R1'])}, mAP by "
+                                     f"{changed(results[m][condition]['mAP'])}.") for m in search["methods"]))
+    return [*parts, _wrap(f"Protocol: {search_protocol(search['protocol'])}")]
 
 
 FIRST = (("whole mAP", "whole", "mAP"), ("whole R1", "whole", "R1"), ("whole mINP", "whole", "mINP"),
@@ -119,36 +143,28 @@ def _half_width(result: dict) -> str:
     return f"{result['value']:.1f} ±{half:.1f}"
 
 
-def _block(title: str, columns: list[str], rows: dict[str, list[str]], width: int) -> str:
-    """A titled table; more columns than fit are continued below it."""
-    per_line = (120 - NAME_WIDTH) // width
-    parts = []
-    for start in range(0, len(columns), per_line):
+def _blocks(title: str, heads: list[str], rows: dict[str, list[str]], width: int) -> list[Table]:
+    """A titled table of columns at least `width` wide; more than fit into WIDTH are continued in another."""
+    per_line = (WIDTH - NAME_WIDTH) // width
+    tables = []
+    for start in range(0, len(heads), per_line):
         part = slice(start, start + per_line)
-        lines = [f"{title:{NAME_WIDTH}}" + "".join(f"{column:>{width}}" for column in columns[part])]
-        lines.append("-" * len(lines[0]))
-        lines += [f"{names.method(m):{NAME_WIDTH}}" + "".join(f"{text:>{width}}" for text in cells[part])
-                  for m, cells in rows.items()]
-        parts.append("\n".join(line.rstrip() for line in lines))
-    return "\n\n".join(parts)
+        table = columns(title, *heads[part], right=tuple(heads[part]), least=(NAME_WIDTH - GAP, width - GAP))
+        for method, cells in rows.items():
+            table.add_row(names.method(method), *cells[part])
+        tables.append(table)
+    return tables
 
 
-def _wrap(text: str, width: int = 118) -> str:
-    lines, line = [], ""
-    for word in text.split(" "):
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = "  " + word
-        else:
-            line = f"{line} {word}" if line else word
-    return "\n".join([*lines, line])
+def _wrap(text: str) -> str:
+    return textwrap.fill(text, WIDTH - 2, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Print the study's table.")
     parser.add_argument("summary", type=Path, nargs="?", default=Path("reports/summary.json"))
     try:
-        print(format_table(read_json(parser.parse_args().summary)))
+        show_table(read_json(parser.parse_args().summary))
     except ReanchorError as error:
         sys.exit(str(error))
 

@@ -61,7 +61,8 @@ def render_dataset(config: Render, out: Path, processes: int) -> dict:
         ReanchorError: a setting that no dataset can be made of, or a full disk.
     """
     _check(config)
-    started, counts = time.perf_counter(), Counter()
+    started = time.perf_counter()
+    counts: Counter[str] = Counter()
     with atomic_directory(out) as root:
         if config.enabled:
             _make_folders(root)
@@ -135,7 +136,8 @@ def _write_records(shards: Iterator[tuple[Counter, list[dict]]], captions: TextI
 
 
 def _render_shard(shard: Shard) -> tuple[Counter, list[dict]]:
-    counts, records = Counter(), []
+    counts: Counter[str] = Counter()
+    records: list[dict] = []
     for index in shard.indices:
         for shot, split in _plan(shard, index):
             counts[shard.kind if shard.kind in ("distractor", "junk") else split] += 1

@@ -5,7 +5,7 @@ Angles around a body run from the front (0) over the wearer's left (90 degrees).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Point = tuple[float, float]
 Point3 = tuple[float, float, float]
@@ -29,8 +29,10 @@ class View:
     scale: float
     x: float
     ground: float
+    cos: float = field(init=False, repr=False, compare=False)  # of yaw
+    sin: float = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "cos", math.cos(math.radians(self.yaw)))
         object.__setattr__(self, "sin", math.sin(math.radians(self.yaw)))
 

@@ -5,6 +5,7 @@ no caption names: they make an identity recognisable where its family shares eve
 """
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -40,7 +41,7 @@ COLOURS = {"black": 4, "white": 3, "grey": 3, "red": 2, "orange": 1, "yellow": 1
 LIVELY = {name: weight for name, weight in COLOURS.items() if name not in ("black", "grey", "navy")}
 JEANS = {"blue": 4, "black": 2, "grey": 1, "navy": 3}
 
-TABLES: dict[str, dict[str, float]] = {
+TABLES: dict[str, Mapping[str, float]] = {
     "hair": HAIR_STYLES, "hair_colour": HAIR_COLOURS, "headwear": HEADWEAR, "headwear_colour": COLOURS,
     "glasses": GLASSES, "beard": BEARD, "scarf": SCARF, "scarf_colour": LIVELY,
     "upper": UPPERS, "upper_colour": COLOURS, "upper_accent": LIVELY, "upper_pattern": PATTERNS,
@@ -118,7 +119,7 @@ def make_identity(seed: int, namespace: str, index: int) -> Identity:
                     _paint(generator(seed, namespace, 4, index // FAMILY), own, attributes))
 
 
-def pick(rng: np.random.Generator, table: dict[str, float]) -> str:
+def pick(rng: np.random.Generator, table: Mapping[str, float]) -> str:
     """One key, drawn by weight."""
     threshold = rng.random() * sum(table.values())
     for name, weight in table.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class Job:
     optimizer: torch.optim.Optimizer
     epochs: int
     batches: Callable[[int], Sequence]
-    losses: Callable[[object, Generator], dict[str, Tensor]]
+    losses: Callable[[Any, Generator], dict[str, Tensor]]
     lr_factor: Callable[[int, int, int], float]
     seed: int
     batch_images: int

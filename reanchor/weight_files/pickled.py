@@ -5,8 +5,8 @@ Every instruction costs a bounded amount of time and memory, and their number is
 """
 
 import pickletools
-from collections.abc import Callable
-from typing import BinaryIO
+from collections.abc import Callable, Sequence
+from typing import Any, BinaryIO
 
 import torch
 
@@ -101,14 +101,14 @@ class _Machine:
         del self.stack[-count:]
         return items
 
-    def extend(self, items: list) -> None:
+    def extend(self, items: Sequence) -> None:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
         elif not isinstance(target, Unread):
             raise TypeError
 
-    def update(self, items: list) -> None:
+    def update(self, items: Sequence) -> None:
         """Put key, value, key, value ... into the dictionary on top."""
         target = self.stack[-1]
         if isinstance(target, dict):
@@ -218,7 +218,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "torch._tensor._rebuild_from_type_v2": _with_type,
 }
 
-_STEPS: dict[str, Callable[[_Machine, object], None]] = {
+_STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, value: None,
     "STOP": lambda machine, value: None,
     "GLOBAL": _Machine.global_, "NEWOBJ": _Machine.new, "REDUCE": _Machine.reduce, "BUILD": _Machine.build,

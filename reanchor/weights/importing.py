@@ -153,7 +153,8 @@ def _tower(checkpoint: Checkpoint, shape: dict, position: str, trained: Reading,
 def _unread(checkpoint: Checkpoint) -> list[Outcome]:
     """Groups beside image encoder, heads and SIE."""
     known = {IMAGE, *HEADS.values()}
-    tables, counts = table_names(checkpoint), {}
+    tables = table_names(checkpoint)
+    counts: dict[str, int] = {}
     for name in sorted(checkpoint.tensors):
         group = name.partition(".")[0]
         if group not in known and name not in tables:

@@ -3,7 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-OUTCOMES = ("used", "resized", "dropped", "missing")
+from rich.table import Table
+from rich.text import Text
+
+from reanchor.printing import columns
+
+COLOURS = {"used": "green", "resized": "yellow", "dropped": "dim", "missing": "red"}
+OUTCOMES = tuple(COLOURS)
 
 
 @dataclass(frozen=True)
@@ -16,14 +22,14 @@ class Outcome:
     note: str  # how it was read, or why not
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
-    """Aligned lines below a heading."""
-    rows = [("group", "outcome", "tensors", "note")]
-    rows += [(each.group, each.outcome, str(each.tensors), each.note) for each in outcomes]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join(f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows)
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """A row for each group, to be shown."""
+    rows = columns("group", "outcome", "tensors", "note", right=("tensors",))
+    for each in outcomes:
+        rows.add_row(each.group, Text(each.outcome, COLOURS[each.outcome]), str(each.tensors), each.note)
+    return rows
 
 
-def figures(outcomes: Sequence[Outcome]) -> dict[str, int]:
+def figures(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Tensors by outcome, flat."""
     return {f"tensors_{name}": sum(each.tensors for each in outcomes if each.outcome == name) for name in OUTCOMES}

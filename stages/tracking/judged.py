@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from reanchor.config.params import Params
+from reanchor.hashes import weights_sha256
 from reanchor.methods.lineage import parents
 from reanchor.methods.method import IMAGE, SENTENCE
 from reanchor.methods.registry import judged, methods
-from stages.tracking.origin import data_sha256, origin, weights_sha256
+from stages.tracking.origin import data_sha256, origin
 from stages.tracking.pending import Pending
 from stages.tracking.records import Record, add_figures, experiment_id, find, metrics_of
 from stages.tracking.run import keep

@@ -1,6 +1,5 @@
 """What a model came from: commit, data, parent weights, settings."""
 
-import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -9,33 +8,17 @@ from typing import Any
 from reanchor.config.load import flatten
 from reanchor.config.params import Params
 from reanchor.config.rules import value_of
+from reanchor.hashes import file_sha256, weights_sha256
 from reanchor.methods.registry import of_stage
 
 PARENT_VARIABLE = "REANCHOR_PARENT_RUN"  # MLFLOW_RUN_ID would resume that run instead
 PARENT_TAG = "mlflow.parentRunId"
 
 
-def weights_sha256(folder: Path) -> str:
-    """Hash of a model folder's safetensors: the file's own, or one over all files' names and hashes.
-
-    Raises:
-        FileNotFoundError: no such file in `folder`.
-    """
-    files = sorted(Path(folder).rglob("*.safetensors"))
-    if not files:
-        raise FileNotFoundError(2, "no weights", str(Path(folder) / "*.safetensors"))
-    hashes = [_file_sha256(file) for file in files]
-    if len(files) == 1:
-        return hashes[0]
-    lines = [f"{digest}  {file.relative_to(folder).as_posix()}\n"
-             for file, digest in zip(files, hashes, strict=True)]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
 def data_sha256(root: Path) -> str:
     """Hash of the manifest, which holds every image's checksum and split."""
     manifest = root / "data/prepared/manifest.parquet"
-    return _file_sha256(manifest) if manifest.is_file() else "none"
+    return file_sha256(manifest) if manifest.is_file() else "none"
 
 
 def origin(root: Path, model: str, parents: tuple[str, ...]) -> dict[str, str]:
@@ -69,8 +52,3 @@ def _git(root: Path, *arguments: str) -> str:
     except OSError:
         return ""
     return answer.stdout.strip()
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -49,6 +49,7 @@ class Pending:
                 return place
             except OSError as error:
                 problem = error
+        assert problem is not None  # there is one place at least
         raise problem
 
     def close(self) -> None:

@@ -8,9 +8,10 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from reanchor.hashes import weights_sha256
 from reanchor.methods.registry import of_stage
 from stages.tracking.address import EXPERIMENT, artifacts, is_own
-from stages.tracking.origin import PARENT_TAG, weights_sha256
+from stages.tracking.origin import PARENT_TAG
 
 WEIGHTS_TAG = "reanchor.weights_sha256"
 KEY_TAG = "reanchor.key"

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from reanchor.config.params import Params
+from reanchor.hashes import weights_sha256
 from reanchor.methods.lineage import parents
 from reanchor.methods.registry import of_stage
 from stages.curves import settings_key
-from stages.tracking.origin import origin, settings_of, weights_sha256
+from stages.tracking.origin import origin, settings_of
 from stages.tracking.pending import Pending
 from stages.tracking.records import Record, apply, begin, head_of, metrics_of, now
 from stages.tracking.resend import send_earlier

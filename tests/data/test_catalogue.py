@@ -60,7 +60,8 @@ def test_a_name_that_is_no_file_is_refused():
 
 
 def test_settings_reach_the_datasets_that_take_them_and_no_other(tmp_path):
-    assert chosen_settings(Prepare()) == {"experiment": "", "table": "dataset.csv", "test_records": 0, "test_size": "small"}
+    assert chosen_settings(Prepare()) == {"experiment": "", "table": "dataset.csv", "test_records": 0,
+                                          "test_size": "small"}
     root = LAYOUTS["market1501"](tmp_path)
     assert read_dataset("market1501", root, 0, **chosen_settings(Prepare())).entries
     for changed, words in (({"test_size": "large"}, "allowed: small, or dataset=vehicleid"),

@@ -281,14 +281,15 @@ def test_without_arguments_it_lists_the_datasets(capsys):
     said = capsys.readouterr().out
     for name in DATASETS:
         assert (f"\n{name} " in said) == (name != "none")
-    assert "market1501         32,217  market      train query gallery   research" in said
+    assert "market1501 32,217 market train query gallery research" in " ".join(said.split())
+    assert len({line.index(" train ") for line in said.splitlines() if " train " in line}) == 1  # aligned
     assert said.count("[needs an acknowledgement]") == 3
 
 
 def test_one_name_shows_its_card(capsys):
     assert main(["doctor", "vehicleid"]) == 0
     said = capsys.readouterr().out
-    for words in ("camera rule none (cameras: none); figures average 10 random galleries", "kind      vehicle",
+    for words in ("camera rule none (cameras: none); figures average 10 random galleries", "kind     vehicle",
                   "large: query images 17,377", "Deep Relative Distance Learning", "train identities 13,164"):
         assert words in said
     assert main(["doctor", "p_dukemtmc"]) == 0

@@ -207,8 +207,8 @@ def test_the_command_shows_splits_and_counts(tmp_path, small, capsys):
     assert "train 8 images of 4 identities; val 4 images of 2 identities; gallery 4 images of 2 identities" in said
     assert f'all known counts agree: make run SET="dataset=rstpreid prepare.root={tmp_path}"' in said
     assert main(["doctor", "icfg_pedes"]) == 0
-    said = capsys.readouterr().out
-    assert "protocol  camera rule none (cameras: from file names); queries are sentences" in said
-    assert "splits    train, gallery" in said and "gallery sentences 19,848" in said
+    said = " ".join(capsys.readouterr().out.split())
+    assert "protocol camera rule none (cameras: from file names); queries are sentences" in said
+    assert "splits train, gallery" in said and "gallery sentences 19,848" in said
     assert main(["doctor"]) == 0
-    assert "cuhk_pedes         40,206  none        train val gallery" in capsys.readouterr().out
+    assert "cuhk_pedes 40,206 none train val gallery" in " ".join(capsys.readouterr().out.split())

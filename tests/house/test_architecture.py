@@ -22,10 +22,24 @@ def _paths(entries: list) -> list[str]:
 STAGES = definitions(ROOT)
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "reanchor").rglob("__init__.py")), ids=lambda file: file.parent.name)
+DOOR = ROOT / "reanchor/__init__.py"  # the one package that shows a name
+
+
+@pytest.mark.parametrize("file", sorted({*(ROOT / "reanchor").rglob("__init__.py")} - {DOOR}),
+                         ids=lambda file: file.parent.name)
 def test_a_package_says_what_it_is_and_imports_nothing(file):
     statements = ast.parse(file.read_text()).body
     assert len(statements) == 1 and ast.get_docstring(ast.parse(file.read_text())), file
+
+
+def test_the_door_shows_load_and_opens_when_it_is_asked_for():
+    kinds = [type(statement) for statement in ast.parse(DOOR.read_text()).body]
+    assert kinds == [ast.Expr, ast.Import, ast.FunctionDef] and ast.get_docstring(ast.parse(DOOR.read_text()))
+    script = ("import sys, reanchor\nprint(*sorted({'torch', 'numpy', 'typer'} & set(sys.modules)))\n"
+              "print(reanchor.load.__module__, 'torch' in sys.modules)\n"
+              "try: reanchor.lod\nexcept AttributeError as error: print(error)")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == ["", "reanchor.api True", "module 'reanchor' has no attribute 'lod'"]
 
 
 def test_dvc_yaml_is_as_declared_and_imported():

@@ -72,10 +72,12 @@ def test_files_that_are_no_pictures_are_named_in_one_line(model, tmp_path):
 
 def test_readmes_lines_run_as_they_stand(root, tmp_path, monkeypatch):
     (code,) = [block for block in re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
-               if "load_embedder" in block]
-    write_model("saga", tmp_path / "models/saga")  # which reads 64 x 32
-    PHOTO.resize((300, 500)).save(tmp_path / "person.jpg")
+               if "reanchor.load" in block]
+    write_model("gate", tmp_path / "models/gate")  # which reads 64 x 32
+    PHOTO.resize((300, 500)).save(tmp_path / "a.jpg")
+    PHOTO.rotate(180).save(tmp_path / "b.jpg")
     monkeypatch.chdir(tmp_path)
-    names = {}
+    names: dict = {}
     exec(compile(code, "README.md", "exec"), names)
-    assert names["features"].dtype == np.float32 and np.linalg.norm(names["features"], axis=1) == pytest.approx([1])
+    assert names["features"].dtype == np.float32
+    assert np.linalg.norm(names["features"], axis=1) == pytest.approx([1, 1], abs=1e-5)

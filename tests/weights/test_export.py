@@ -1,6 +1,6 @@
 """Weights out and in again, bit by bit, and both commands as they are typed."""
 
-import argparse
+import inspect
 import shlex
 
 import open_clip
@@ -170,8 +170,8 @@ def test_commands_print_a_table_or_one_line(tmp_path, capsys):
     assert said.startswith("reanchor import: ") and said.count("\n") == 1 and "fit none of" in said
     assert main(["import", str(file), "--out", str(tmp_path / "x"), "--height", "-4", "--width", "3"]) == 2
     assert "imported.height: got -4; allowed: at least 0 and at most 1024" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        main(["import", str(file)])
+    assert main(["import", str(file)]) == 2
+    assert "Missing option '--out'" in capsys.readouterr().err
 
 
 def test_an_import_replaces_nothing_but_a_model(tmp_path, capsys):
@@ -191,11 +191,8 @@ def test_an_import_replaces_nothing_but_a_model(tmp_path, capsys):
 
 
 def test_every_setting_of_the_section_is_a_flag():
-    parser = argparse.ArgumentParser()
-    import_.add(parser.add_subparsers())
-    given = parser.parse_args(["import", "f", "--out", "o"])
-    assert {name: value for name, value in vars(given).items() if name in vars(Imported())} == {
-        name: value for name, value in vars(Imported()).items() if name != "path"}
+    flags = set(inspect.signature(import_.import_).parameters) - {"file", "out"}
+    assert flags == set(vars(Imported())) - {"path"}
 
 
 def test_a_saga_model_is_not_exported(tmp_path):

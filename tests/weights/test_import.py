@@ -16,6 +16,7 @@ from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.store import read_reid, save_reid
 from reanchor.methods.embedders import load_embedder
 from reanchor.methods.imported.settings import Imported
+from reanchor.printing import plain
 from reanchor.weights.importing import import_model
 from reanchor.weights.outcome import figures, table
 
@@ -67,7 +68,7 @@ def test_the_record_in_model_json_says_where_it_came_from(tmp_path):
     assert [part["group"] for part in record["parts"]] == [each.group for each in outcomes]
     counts = figures(outcomes)
     assert counts["tensors_used"] + counts["tensors_dropped"] == len(golden_checkpoint())
-    assert table(outcomes).splitlines()[0].split() == ["group", "outcome", "tensors", "note"]
+    assert plain(table(outcomes)).splitlines()[0].split() == ["group", "outcome", "tensors", "note"]
     context = load_file(tmp_path / "out/prompts.safetensors")["context"]
     assert torch.equal(context, golden("B_model_stage2")["cls_ctx"])
 

@@ -29,7 +29,7 @@ def read(root: Path, seed: int) -> Listing:
         ReanchorError: a folder is missing, empty or holds other names, or a view is no number.
     """
     listing = LAYOUT.read(root, seed)
-    views = {}
+    views: dict[str, int] = {}
     for name in VIEW_LISTS:
         views |= _views(root / name) if (root / name).is_file() else {}
     listing.entries = [dataclasses.replace(entry, viewid=views.get(PurePosixPath(entry.path).name, 0))
@@ -38,7 +38,7 @@ def read(root: Path, seed: int) -> Listing:
 
 
 def _views(path: Path) -> dict[str, int]:
-    views = {}
+    views: dict[str, int] = {}
     for number, fields in read_lines(path):
         if len(fields) < 2 or not re.fullmatch(r"\d{1,4}", fields[-1], re.ASCII):
             raise ReanchorError(f"{path} line {number}: view {fields[-1]!r}; allowed is an image's path first "

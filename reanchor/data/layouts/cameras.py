@@ -32,9 +32,9 @@ def read_cameras(paths: Sequence[str]) -> tuple[list[int | None], list[str]]:
     if 2 * said > len(found) or not found:
         shift = int(any(match and int(match[1]) == 0 for match in found))
         notes = [f"file names count cameras from 0: camid is one more than their {FORM}"] * shift
-        odd = [path for path, match in zip(paths, found, strict=True) if match is None]
-        notes += [f"{len(odd):,} of {len(found):,} images are set aside, as their names lack the {FORM} that the "
-                  f"others carry (such as {printable(odd[0])}): rename them"] if odd else []
+        astray = [path for path, match in zip(paths, found, strict=True) if match is None]
+        notes += [f"{len(astray):,} of {len(found):,} images are set aside, as their names lack the {FORM} that the "
+                  f"others carry (such as {printable(astray[0])}): rename them"] if astray else []
         return [int(match[1]) + shift if match else None for match in found], notes
     if not said:
         return [0] * len(found), [f"cameras are unknown: no file name carries {FORM}"]

@@ -48,22 +48,34 @@ class SideInformation(nn.Module):
     def index(self, camids: np.ndarray, viewids: np.ndarray | None = None) -> Tensor:
         """Rows of the table for 1-based camids and viewids [B]; -1 where the view is unknown (0).
 
-        A pair's row is camera * views + view, both counted from 0 there, as in the authors' code.
+        A pair's row is camera * views + view, both counted from 0 there, as in the authors' code. An unknown camera
+        (0) stands behind the last one: its rows are means over all cameras (see `forward`).
 
         Raises:
             ReanchorError: a camera or view without a learned embedding.
         """
         kind, cameras, views = self.settings.kind, self.settings.cameras, self.settings.views
-        camera = _known(camids, 1, cameras, "camera") - 1 if kind != "view" else 0
+        camera = (_known(camids, 0, cameras, "camera") - 1) % (cameras + 1) if kind != "view" else 0
         if kind == "camera":
             return torch.as_tensor(camera)
         view = _known(np.zeros_like(camids) if viewids is None else viewids, 0, views, "view") - 1
         return torch.as_tensor(np.where(view >= 0, camera * views + view, -1))
 
     def forward(self, index: Tensor) -> Tensor:
-        """What the encoder adds: [B, D] to [CLS], [B, 1, D] to every token; nothing for row -1."""
-        side = self.settings.coefficient * self.table[index.clamp(min=0)] * (index >= 0).unsqueeze(1)
+        """What the encoder adds: [B, D] to [CLS], [B, 1, D] to every token; nothing for row -1.
+
+        Rows behind the table's last, which no training image has, are the means over all cameras, one for each view.
+        Of a camera that nobody knows, the mean has the least expected squared distance to its embedding. To add nothing
+        would be unlike all that the encoder was trained with: what the cameras' embeddings have in common has become
+        part of its input. SAGA's camera anchors treat an unknown camera the same way.
+        """
+        table = self.table if self.training or self.settings.kind == "view" else self._with_means()
+        side = self.settings.coefficient * table[index.clamp(min=0)] * (index >= 0).unsqueeze(1)
         return side if self.settings.tokens == "cls" else side.unsqueeze(1)
+
+    def _with_means(self) -> Tensor:
+        cameras = self.table.unflatten(0, (self.settings.cameras, -1))  # [cameras, views or 1, D]
+        return torch.cat([self.table, cameras.mean(0)])
 
 
 def _known(numbers: np.ndarray, first: int, last: int, what: str) -> np.ndarray:
@@ -71,6 +83,6 @@ def _known(numbers: np.ndarray, first: int, last: int, what: str) -> np.ndarray:
     strange = numbers[(numbers < first) | (numbers > last)]
     if len(strange):
         raise ReanchorError(f"finetune.recipe.sie: {what} {strange.min()} has no embedding, allowed are {first} to "
-                            f"{last} (those of the training images); set finetune.recipe.sie=none, or "
+                            f"{last} (those of the training images; 0: unknown); set finetune.recipe.sie=none, or "
                             "imported.sie_tokens=none for an imported model")
     return numbers

@@ -129,7 +129,7 @@ def auc(above: np.ndarray, below: np.ndarray) -> float:
 
 def suite_figures(network: Network, spec: ClipSpec, occluded: Path) -> dict[str, float]:
     """AUC on every occluded suite of the validation queries, by "auc_<kind>_<suite>"."""
-    figures = {}
+    figures: dict[str, float] = {}
     for entry in (one for one in read_suites(occluded)["val"] if one.get("side", "query") == "query"):
         suite = open_set(occluded, "val", entry["name"])
         found = visibility_figures(network, spec, suite.images, suite.masks)

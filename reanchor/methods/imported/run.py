@@ -5,6 +5,7 @@ from pathlib import Path
 from reanchor.config.params import Params
 from reanchor.errors import Skipped
 from reanchor.methods.imported.settings import NOTHING_IMPORTED
+from reanchor.printing import show
 from reanchor.training.recorder import Recorder
 from reanchor.weights.importing import import_model
 from reanchor.weights.outcome import figures, table
@@ -20,5 +21,5 @@ def make(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -
     if params.imported.path == NOTHING_IMPORTED:
         raise Skipped("imported.path names no checkpoint")
     outcomes = import_model(params.imported, out, root)
-    print(table(outcomes))
+    show(table(outcomes))
     return figures(outcomes)

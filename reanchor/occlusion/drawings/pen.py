@@ -1,6 +1,7 @@
 """A pen for cut-outs: coordinates from 0 to 100 on a transparent square, y downwards."""
 
 import math
+from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
@@ -30,13 +31,13 @@ class Pen:
         self.unit = pixels / 100
         self._draw = ImageDraw.Draw(self.image)
 
-    def polygon(self, points: list[Point], paint: RGB, edge: RGB | None = None, width: float = 0.7) -> None:
+    def polygon(self, points: Sequence[Point], paint: RGB, edge: RGB | None = None, width: float = 0.7) -> None:
         scaled = self._scaled(points)
         self._draw.polygon(scaled, fill=(*paint, 255))
         self._draw.line([*scaled, scaled[0], scaled[1]], fill=(*(edge or dark(paint)), 255),
                         width=self._width(width), joint="curve")
 
-    def line(self, points: list[Point], paint: RGB, width: float) -> None:
+    def line(self, points: Sequence[Point], paint: RGB, width: float) -> None:
         """A stroke with round ends."""
         scaled, half = self._scaled(points), width * self.unit / 2
         self._draw.line(scaled, fill=(*paint, 255), width=self._width(width), joint="curve")
@@ -59,7 +60,7 @@ class Pen:
         self._draw.rounded_rectangle(corners, round_ * self.unit, fill=(*paint, 255),
                                      outline=(*(edge or dark(paint)), 255), width=self._width(width))
 
-    def _scaled(self, points: list[Point]) -> list[Point]:
+    def _scaled(self, points: Sequence[Point]) -> list[Point]:
         return [(x * self.unit, y * self.unit) for x, y in points]
 
     def _width(self, width: float) -> int:

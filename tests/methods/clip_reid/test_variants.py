@@ -65,9 +65,31 @@ def test_an_unknown_view_adds_nothing():
     assert side.index(np.array([3])).tolist() == [-1]
 
 
+@pytest.mark.parametrize("tokens", ["cls", "all"])
+def test_an_unknown_camera_adds_the_mean_over_cameras(tokens):
+    one = SideInformation(SideSettings("camera", 3, 1, coefficient=2.0, tokens=tokens), 5).eval()
+    one.initialise(Generator().manual_seed(0))
+    added = one(one.index(np.array([0, 3, 0]))).reshape(3, 5)
+    assert_close(added, 2 * torch.stack([one.table.mean(0), one.table[2], one.table.mean(0)]))
+    both = SideInformation(SideSettings("both", 3, 4, tokens=tokens), 5).eval()
+    both.initialise(Generator().manual_seed(1))
+    added = both(both.index(np.array([0, 0, 2]), np.array([3, 0, 1]))).reshape(3, 5)
+    means = (both.table[2] + both.table[6] + both.table[10]) / 3  # view 3 of each camera
+    assert_close(added, torch.stack([means, torch.zeros(5), both.table[4]]))
+
+
+def test_the_table_in_training_has_no_mean_and_known_cameras_get_the_same_bits():
+    side = SideInformation(SideSettings("camera", 3, 1), 5)
+    side.initialise(Generator().manual_seed(0))
+    index = side.index(np.array([1, 3]))
+    assert torch.equal(side.train()(index), side.table[[0, 2]]) and torch.equal(side.eval()(index), side.table[[0, 2]])
+    with pytest.raises(IndexError):
+        side.train()(side.index(np.array([0])))
+
+
 @pytest.mark.parametrize(("kind", "camids", "viewids", "message"), [
-    ("camera", [1, 4], None, r"camera 4 has no embedding, allowed are 1 to 3 .*finetune.recipe.sie=none"),
-    ("camera", [0], None, r"camera 0 has no embedding"),
+    ("camera", [1, 4], None, r"camera 4 has no embedding, allowed are 0 to 3 .*finetune.recipe.sie=none"),
+    ("camera", [-1], None, r"camera -1 has no embedding"),
     ("both", [1], [5], r"view 5 has no embedding, allowed are 0 to 4"),
 ])
 def test_a_camera_or_view_without_embedding_is_named(kind, camids, viewids, message):

@@ -1,0 +1,1 @@
+from reanchor.api import load as load
