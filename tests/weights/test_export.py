@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from reanchor.cli import import_
 from reanchor.cli.main import main
 from reanchor.clip.model import Clip
+from reanchor.config.setting import settings_of
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.side import SideSettings
@@ -192,7 +193,7 @@ def test_an_import_replaces_nothing_but_a_model(tmp_path, capsys):
 
 def test_every_setting_of_the_section_is_a_flag():
     flags = set(inspect.signature(import_.import_).parameters) - {"file", "out"}
-    assert flags == set(vars(Imported())) - {"path"}
+    assert flags == set(settings_of(Imported)) - {"path"}
 
 
 def test_a_saga_model_is_not_exported(tmp_path):
