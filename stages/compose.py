@@ -33,7 +33,7 @@ def composition(root: Path, overrides: list[str]) -> str:
             not the schema's.
     """
     defaults = root / DEFAULTS
-    if not defaults.is_file() or defaults.read_text() != defaults_text():
+    if defaults.is_file() and defaults.read_text() != defaults_text():
         raise ReanchorError(f"{DEFAULTS}: not what the schema of settings says; write it with `python -m "
                             "stages.settings`")
     try:

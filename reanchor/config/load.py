@@ -61,4 +61,5 @@ def read_section(kind: type[Section], raw: Any, prefix: str, source: str) -> Sec
     try:
         return TypeAdapter(kind).validate_python(raw)
     except ValidationError as error:
-        raise ReanchorError(f"{source}: {complaint(kind, error, raw, prefix)}") from error
+        told = complaint(kind, error, raw, prefix)
+        raise ReanchorError(f"{source}: {told}") from None  # nobody needs pydantic's own account

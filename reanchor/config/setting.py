@@ -51,9 +51,10 @@ def section(cls: Section) -> Section:
     cls.__settings__ = settings
     cls.__annotations__ = {name: _checked(each) for name, each in settings.items()}
     for name, each in settings.items():
-        default = {"default_factory" if callable(each.default) else "default": each.default}
+        default: dict[str, Any] = {"default_factory" if callable(each.default) else "default": each.default}
         setattr(cls, name, Field(**default, description=each.meaning or None))
-    return dataclass(config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))(cls)
+    made: Any = dataclass(config=ConfigDict(extra="forbid", coerce_numbers_to_str=True))(cls)
+    return made
 
 
 def extended(settings: Mapping[str, Setting]) -> Callable[[Section], Section]:
@@ -79,7 +80,7 @@ def _checked(each: Setting) -> Any:
     if each.choices:
         checked: Any = Literal[each.choices]
     elif element in _NUMBERS:
-        finite = {"allow_inf_nan": False} if element is float else {}
+        finite: dict[str, Any] = {"allow_inf_nan": False} if element is float else {}
         checked = Annotated[element, Field(ge=each.low, le=each.high, **finite), BeforeValidator(_NUMBERS[element])]
     else:
         checked = element

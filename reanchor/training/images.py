@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,8 +15,15 @@ from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.suites import open_set
-from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.training.augment import normalise, random_crop, random_erase, random_flip
+
+
+class Augmentation(Protocol):
+    """The settings of a recipe that `augment` reads."""
+
+    flip: float  # chance of a mirrored image
+    pad: int  # pixels of padding before the random crop
+    erase: float  # chance of random erasing
 
 
 @dataclass
@@ -86,7 +94,7 @@ class TrainingImages:
         return images
 
 
-def augment(images: np.ndarray, config: FinetuneRecipe, spec: ClipSpec, generator: Generator) -> Tensor:
+def augment(images: np.ndarray, config: Augmentation, spec: ClipSpec, generator: Generator) -> Tensor:
     """Flip, pad and crop, normalise, random erasing (CLIP-ReID's training transform), [B, 3, H, W]."""
     x = random_flip(torch.from_numpy(images), config.flip, generator)
     x = random_crop(x, config.pad, generator)

@@ -4,6 +4,8 @@ import ast
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from functools import cache
 
 import pytest
@@ -84,9 +86,63 @@ def test_settings_and_rules_of_methods_come_from_their_folders():
     assert set(sections()) < set(settings_of(Params))
 
 
+NEW_METHOD = """
+import sys, types
+from reanchor.config.setting import section, setting
+from reanchor.methods.method import Method
+from reanchor.methods.registry import methods
+
+@section
+class Kaleido:
+    train: bool = setting(True, "false: no method needs it")
+    mirrors: int = setting(3, "around the image", low=2)
+
+def odd(params):
+    if params.kaleido.mirrors % 2 == 0:
+        yield f"kaleido.mirrors: got {params.kaleido.mirrors}; allowed: an odd number"
+
+schema = types.ModuleType("kaleido_settings")
+schema.SECTIONS, schema.RULES = {"kaleido": Kaleido}, (odd,)
+sys.modules["kaleido_settings"] = schema
+methods()["kaleido"] = Method("kaleido", "Kaleido", place=99, queries=("image",), stage="kaleido", held_out=True,
+                              schema="kaleido_settings", train="x:y", switch="kaleido.train", features=("rays",))
+
+from reanchor.config.load import from_mapping
+from reanchor.errors import ReanchorError
+
+print(from_mapping({"kaleido": {"mirrors": 5}, "evaluate": {"features": {"kaleido": ["rays"]}}}).evaluate.methods)
+plain = {"evaluate": {"methods": ["kaleido"]}}
+for wrong in ({"kaleido": {"mirror": 1}}, {"kaleido": {"mirrors": 1}}, {"kaleido": {"mirrors": 4}},
+              {**plain, "kaleido": {"train": False}}):
+    try:
+        print(from_mapping(wrong))
+    except ReanchorError as error:
+        print(error)
+"""
+
+
+def test_a_new_method_brings_its_section_rules_and_rows():
+    done = subprocess.run([sys.executable, "-c", NEW_METHOD], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.splitlines() == [
+        "['histogram', 'zero_shot', 'baseline', 'clip_reid', 'saga', 'gate', 'kaleido']",
+        "settings: kaleido.mirror: unknown key (value 1); did you mean 'mirrors'? allowed: train, mirrors",
+        "settings: kaleido.mirrors: got 1; allowed: at least 2",
+        "settings: kaleido.mirrors: got 4; allowed: an odd number",
+        "settings: evaluate.methods: got 'kaleido' although its training is switched off; allowed: methods whose "
+        "`train` is true (kaleido.train=true, or another option of the group method)"]
+
+
+def test_records_are_listed_without_settings_and_without_what_computes():
+    script = ("import sys; from reanchor.methods.registry import methods; methods()\n"
+              "print(*(name for name in sys.modules if name in ('torch', 'numpy', 'pydantic', 'omegaconf')\n"
+              "        or name.startswith('reanchor.config')))")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
 def test_no_file_of_the_house_s_settings_names_a_method():
     known = {*sections(), *methods()}
-    words = '|'.join(name for name in known if '_' in name)
+    words = "|".join(name for name in known if "_" in name)
     dotted = re.compile(rf"\b(?:{'|'.join(sections())})\.\w|\b(?:{words})\b")
     for file in sorted((ROOT / "reanchor/config").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):

@@ -1,5 +1,7 @@
 """How methods are judged and shown."""
 
+from typing import TYPE_CHECKING, Any
+
 from reanchor.config.methods import studied
 from reanchor.config.setting import Setting, extended, nested, section, setting
 from reanchor.methods.method import IMAGE, SENTENCE
@@ -37,6 +39,10 @@ def _further(title: str, choices: tuple[str, ...]) -> Setting:
 @extended({name: _further(method.title, method.features) for name, method in judged(IMAGE).items() if method.features})
 class Features:
     """Rows beside a method's own test feature, from the same pass."""
+
+    if TYPE_CHECKING:
+        def __getattr__(self, method: str) -> Any:
+            """Those of one method."""
 
 
 @section

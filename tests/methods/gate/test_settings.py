@@ -61,9 +61,9 @@ def test_both_options_compose():
 
 @pytest.mark.parametrize(("gate", "parents"), [
     ({"model": "baseline"}, ("models/backbone", "models/baseline")),
-    ({"model": "baseline", "trained": True}, ("models/backbone",)),
+    ({"model": "baseline", "trained": True, "plain_weight": 0}, ("models/backbone",)),
     ({"source": "saga"}, ("models/saga",)),  # which holds a backbone of its own
-    ({"source": "network", "trained": True}, ("models/backbone", "models/prompts")),
+    ({"source": "network", "trained": True, "plain_weight": 0}, ("models/backbone", "models/prompts")),
 ])
 def test_the_run_names_the_weights_the_gate_stands_on(gate, parents):
     settings = from_mapping({"gate": gate})
