@@ -9,7 +9,6 @@ from reanchor.config.sections.data import Prepare
 from reanchor.data.decode import Rejected, decode_image
 from reanchor.errors import ReanchorError
 from reanchor.formats.embedder import Embedder
-from reanchor.formats.preprocessing import preprocessing_of
 from reanchor.formats.searcher import Searcher
 
 INTERPOLATION = "bicubic"  # where a model does not tell its own
@@ -29,7 +28,7 @@ def read_images(paths: str | Path | Iterable[str | Path], model: Embedder | Sear
     Raises:
         ReanchorError: a file that is absent, no picture, damaged or too large, or a model that reads any size.
     """
-    reads = preprocessing_of(model)
+    reads = model.preprocessing
     if reads is None:
         raise ReanchorError(f"{model.name}: reads images of any size; allowed are models of one size: resize the "
                             "pictures yourself, to one size")

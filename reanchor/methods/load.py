@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.flip import FlipAveraged
 from reanchor.formats.model_folder import read_model_json
 from reanchor.methods.clip_reid.embedder import ReidEmbedder, load_reid, load_zero_shot
 from reanchor.methods.gate.embedder import load_gate
 from reanchor.methods.saga.embedder import VARIANTS, SagaEmbedder, load_saga
 from reanchor.methods.tbps.embedder import JointEmbedder, load_joint
+from reanchor.retrieval.flip import FlipAveraged
 from reanchor.training.device import choose_device
 
 KINDS = ("clip", "reid", "saga", "gate", "text")

@@ -14,8 +14,6 @@ from reanchor.clip.load import architecture_of, local_file
 from reanchor.config.sections.judging import Evaluate
 from reanchor.config.sections.models import Backbone, Imported
 from reanchor.config.sections.training import Finetune, LossWeights, Prompts
-from reanchor.evaluation.conditions import Study
-from reanchor.evaluation.measure import measure_method
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel
@@ -23,6 +21,8 @@ from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, text_
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.load import load_embedder
+from reanchor.retrieval.measure import measure_method
+from reanchor.retrieval.study import Study
 from reanchor.training.images import TrainingImages, plain_features
 from reanchor.weights.exporting import export_model
 from reanchor.weights.importing import import_model

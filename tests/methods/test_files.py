@@ -9,10 +9,10 @@ from PIL import Image
 
 from reanchor.data.photographs import read_images
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.formats.preprocessing import Preprocessing
 from reanchor.methods.load import load_embedder
 from reanchor.methods.load_searcher import load_searcher
+from reanchor.retrieval.histogram import ColourHistogram
 
 HEIGHT, WIDTH = SIZE
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 40, 3), dtype=np.uint8))

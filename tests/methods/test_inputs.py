@@ -6,11 +6,11 @@ import torch
 from model_folders import EMBEDDERS, KINDS, SIZE, write_model
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.flip import FlipBeside
-from reanchor.evaluation.histogram import ColourHistogram
 from reanchor.formats.incoming import checked_images
 from reanchor.methods.load import load_embedder
 from reanchor.methods.load_searcher import load_searcher
+from reanchor.retrieval.flip import FlipBeside
+from reanchor.retrieval.histogram import ColourHistogram
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)
 FLOATS = IMAGES / 255

@@ -96,9 +96,9 @@ def test_the_gates_generator_says_what_the_list_lacks(made, out):
 
 
 def test_the_sides_are_those_of_the_settings_and_of_evaluation():
-    from reanchor.evaluation import conditions
+    from reanchor.retrieval import opening
 
-    assert tuple(conditions.SIDES) == SIDES == Occlude.__dataclass_fields__["sides"].metadata["choices"]
+    assert tuple(opening.SIDES) == SIDES == Occlude.__dataclass_fields__["sides"].metadata["choices"]
 
 
 @pytest.mark.parametrize(("change", "given"), [

@@ -19,15 +19,14 @@ from reanchor.config.sections.data import Occlude, Prepare
 from reanchor.config.sections.judging import Search
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.conditions import load_study
-from reanchor.evaluation.validation import Validation
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occluded_set import OccludedSet
 from reanchor.occlusion.suites import make_occluded
 from reanchor.report.build import build_report
 from reanchor.report.table import format_table
-from reanchor.search.judge import judge
-from reanchor.search.study import load_search_study
+from reanchor.retrieval.judge import judge
+from reanchor.retrieval.opening import open_search_study, open_study
+from reanchor.retrieval.validation import Validation
 from reanchor.training.images import TrainingImages
 from stages import evaluate
 from stages.runner import StageRun
@@ -120,7 +119,7 @@ def test_evaluation_is_skipped_and_the_report_says_so(tmp_path, capsys, root):
     names = [next(iter(out)) if isinstance(out, dict) else out for out in outs["outs"] + outs["plots"]]
     assert all((tmp_path / name).is_file() for name in names)  # DVC misses none
     assert all(pq.read_table(tmp_path / name).num_rows == 0 for name in names if name.endswith(".parquet"))
-    searched = load_search_study(tmp_path / "data/prepared", tmp_path / "data/occluded")
+    searched = open_search_study(tmp_path / "data/prepared", tmp_path / "data/occluded")
     figures = judge(Search(bootstrap=20, cost_repeats=0), searched, {"zero_shot": Searcher},
                     tmp_path / "reports/search", lambda line: None)
     assert len(searched.sentences) == 8 and figures["zero_shot/gallery-ogor/mAP"] > 0
@@ -143,4 +142,4 @@ def test_neither_queries_nor_captions_is_still_a_mistake(tmp_path):
     manifest.captions[:] = [[] for _ in manifest.path]
     manifest.write(path)
     with pytest.raises(ReanchorError, match="split 'query' has no image; evaluation needs at least one"):
-        load_study(tmp_path / "data/prepared", tmp_path / "data/occluded")
+        open_study(tmp_path / "data/prepared", tmp_path / "data/occluded")

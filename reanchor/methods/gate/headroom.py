@@ -11,7 +11,6 @@ import torch.nn.functional as F
 
 from reanchor.clip.model import ClipSpec
 from reanchor.config.sections.data import Occlude
-from reanchor.evaluation.validation import CONDITIONS, Validation
 from reanchor.formats.images import ImageStore
 from reanchor.formats.labels import Labels
 from reanchor.formats.manifest import Manifest, validation_rows
@@ -22,6 +21,7 @@ from reanchor.methods.gate.feature import gated_feature, look
 from reanchor.methods.gate.gates import Gates
 from reanchor.methods.gate.targets import ExactGates
 from reanchor.occlusion.plan import suite_name
+from reanchor.retrieval.validation import CONDITIONS, Validation
 from reanchor.training.augment import normalise
 
 OWN = "own"

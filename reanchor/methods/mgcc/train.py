@@ -16,8 +16,8 @@ from reanchor.files import atomic_directory
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
+from reanchor.retrieval.validation import SENTENCE_RULE, SentenceValidation
 from reanchor.text.pairs import SentencePairs, pair_batches
-from reanchor.text.validation import RULE, TextValidation
 from reanchor.training import checkpoint
 from reanchor.training.augment import normalise, random_flip
 from reanchor.training.device import choose_device
@@ -39,7 +39,7 @@ def train_mgcc(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
     torch.manual_seed(config.seed)
     model = Mgcc(clip, config.model).to(device)
     pairs = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec, config.model.context)
-    validation = TextValidation.open(root / "data/prepared", root / "data/occluded")
+    validation = SentenceValidation.open(root / "data/prepared", root / "data/occluded")
     searcher = MgccSearcher(model, clip.spec)
     cut = validation.count_cut(searcher)
     job = mgcc_job(config, model, pairs, clip.spec, lambda: validation.score(searcher))
@@ -49,7 +49,7 @@ def train_mgcc(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
         save_mgcc(model, replace(clip.spec, interpolation=pairs.images.interpolation), folder,
                   config={"prepare": asdict(params.prepare), "mgcc": asdict(config)})
     return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut,
-            "cut_validation_sentences": cut, "selection": RULE}
+            "cut_validation_sentences": cut, "selection": SENTENCE_RULE}
 
 
 def mgcc_job(config: Config, model: Mgcc, pairs: SentencePairs, spec: ClipSpec,

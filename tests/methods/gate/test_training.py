@@ -18,8 +18,6 @@ from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
 from reanchor.config.sections.judging import Evaluate
 from reanchor.data.prepare import prepare
-from reanchor.evaluation.evaluate import method_factories
-from reanchor.evaluation.validation import Validation
 from reanchor.files import atomic_directory
 from reanchor.formats.occlusion import TARGET
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
@@ -33,6 +31,8 @@ from reanchor.methods.gate.visibility import VisibilityNetwork
 from reanchor.methods.load import load_embedder
 from reanchor.methods.saga.store import blank_head, read_saga, save_saga
 from reanchor.occlusion.suites import make_occluded
+from reanchor.retrieval.factories import method_factories
+from reanchor.retrieval.validation import Validation
 from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.recorder import PhaseRecorder
 

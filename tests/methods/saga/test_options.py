@@ -12,7 +12,6 @@ from torch.testing import assert_close
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
 from reanchor.config.sections.training import Saga
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.flip import FlipAveraged, FlipBeside
 from reanchor.formats.embedder import Embedding
 from reanchor.methods.load import load_embedder
 from reanchor.methods.saga.anchors import phrase_context
@@ -24,6 +23,7 @@ from reanchor.methods.saga.head import SagaHead
 from reanchor.methods.saga.losses import anchor_triplet
 from reanchor.methods.saga.refine import plain_attention
 from reanchor.methods.saga.store import save_saga
+from reanchor.retrieval.flip import FlipAveraged, FlipBeside
 from reanchor.streetfolk.captions import vocabulary
 
 

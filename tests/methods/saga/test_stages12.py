@@ -10,14 +10,14 @@ from torch.testing import assert_close
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.config.sections.training import Finetune, LossWeights, Prompts
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.extras import centralise_parts
-from reanchor.evaluation.nfc import centralise
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.finetune import lr_factor, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, stage1_losses, stage1_lr
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.saga.features import concat, fuse
+from reanchor.retrieval.extras import centralise_parts
+from reanchor.retrieval.nfc import centralise
 
 STAGE1 = Prompts(context=8, zero_slots=8, before="", after="person.", schedule="saga", epochs=100, batch=64, lr=3.5e-4,
                  warmup_lr=1e-5, min_lr=1e-6, warmup_epochs=5, weight_decay=1e-4)
