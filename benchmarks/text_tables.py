@@ -26,9 +26,9 @@ from reanchor.config.params import Params
 from reanchor.files import atomic_path
 from reanchor.methods.load_searcher import load_searcher
 from reanchor.retrieval.bootstrap import IdentityBootstrap
-from reanchor.retrieval.factories import SEARCHERS
 from reanchor.retrieval.measure import measure_method
 from reanchor.retrieval.opening import open_search_study
+from reanchor.retrieval.sentence_factories import SEARCHERS
 from reanchor.retrieval.study import Study
 from reanchor.retrieval.tables import METRICS, per_sentence
 from stages.compose import composition

@@ -1,9 +1,9 @@
 """Stage `evaluate`: every method under every condition of the test identities."""
 
-from reanchor.retrieval.factories import method_factories
 from reanchor.retrieval.judge import judge
 from reanchor.retrieval.opening import open_study
 from reanchor.retrieval.outputs import write_skipped
+from reanchor.retrieval.picture_factories import method_factories
 from reanchor.training.device import choose_device
 from stages.runner import StageRun, run_stage
 

@@ -1,9 +1,9 @@
 """Stage `search`: every text-based method; sentences search the gallery, whole and partly occluded."""
 
-from reanchor.retrieval.factories import UNTRAINED, searcher_factories
 from reanchor.retrieval.judge import judge
 from reanchor.retrieval.opening import open_search_study
 from reanchor.retrieval.outputs import write_skipped
+from reanchor.retrieval.sentence_factories import UNTRAINED, searcher_factories
 from reanchor.training.device import choose_device
 from stages.runner import StageRun, run_stage
 

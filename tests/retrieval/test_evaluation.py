@@ -13,10 +13,10 @@ from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.labels import Labels
 from reanchor.retrieval.encode import encode_pictures
 from reanchor.retrieval.encoder import sample_rows
-from reanchor.retrieval.factories import method_factories
 from reanchor.retrieval.histogram import ColourHistogram, hsv
 from reanchor.retrieval.judge import judge
 from reanchor.retrieval.opening import open_study
+from reanchor.retrieval.picture_factories import method_factories
 from reanchor.retrieval.tokens import LABELS, patch_shares, weight_shares
 
 

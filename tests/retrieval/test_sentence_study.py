@@ -19,11 +19,11 @@ from reanchor.clip.model import ClipSpec
 from reanchor.config.sections.judging import Search
 from reanchor.errors import ReanchorError
 from reanchor.retrieval.encoder import sample_sentences
-from reanchor.retrieval.factories import searcher_factories
 from reanchor.retrieval.measure import measure_method
 from reanchor.retrieval.opening import open_search_study
 from reanchor.retrieval.outputs import write_skipped
 from reanchor.retrieval.protocol import sentence_counts
+from reanchor.retrieval.sentence_factories import searcher_factories
 from reanchor.retrieval.tables import METRICS
 
 QUIET = Search(bootstrap=50, cost_repeats=0)
@@ -73,7 +73,7 @@ def test_samples_say_what_was_found_and_kept(judged):
         if row["first_match"] <= 20:
             assert row["right"].index(True) + 1 == row["first_match"]
         assert row["text"] == study.sentences.texts[row["sentence"]] and row["matches"] == 3
-        hidden = set() if row["condition"] == "whole" else set(study.suites[0].places)
+        hidden = set() if row["condition"] == "whole" else set(study.places(study.suites[0]))
         assert row["occluded"] == [place in hidden for place in row["places"]]
         if row["method"] == "mgcc":
             assert row["kept_patches"] == [[8, 15, 20]] * 20 and row["grid_rows"] == 12

@@ -251,7 +251,8 @@ def test_text_figures_stand_beside_image_figures_in_the_backbones_run(workspace)
 
 
 def test_both_judging_stages_know_the_same_folders():
-    from reanchor.retrieval.factories import MODELS, SEARCHERS
+    from reanchor.retrieval.picture_factories import MODELS
+    from reanchor.retrieval.sentence_factories import SEARCHERS
 
     assert {name: f"models/{folder}" for name, folder in SEARCHERS.items()} == tracking.SEARCHERS
     assert {name: f"models/{folder}" for name, folder in MODELS.items()}.items() <= tracking.METHODS.items()

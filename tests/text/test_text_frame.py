@@ -19,8 +19,8 @@ from reanchor.formats.searcher import Searcher
 from reanchor.methods.load_searcher import load_searcher
 from reanchor.retrieval.encode import encode_images, encode_sentences
 from reanchor.retrieval.ranking import rank_distances
+from reanchor.retrieval.sentence_validation import SentenceValidation
 from reanchor.retrieval.similarities import Similarities
-from reanchor.retrieval.validation import SentenceValidation
 from reanchor.text.pairs import SentencePairs, pair_batches
 from reanchor.text.towers import DualEncoder, DualSearcher, resize_text_positions, save_dual
 from reanchor.text.words import clean_sentence

@@ -16,7 +16,7 @@ from reanchor.files import atomic_directory
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
-from reanchor.retrieval.validation import SENTENCE_RULE, SentenceValidation
+from reanchor.retrieval.sentence_validation import RULE, SentenceValidation
 from reanchor.text.pairs import SentencePairs, pair_batches
 from reanchor.training import checkpoint
 from reanchor.training.augment import normalise, random_flip
@@ -49,7 +49,7 @@ def train_mgcc(params: Params, root: Path, out: Path, recorder: Recorder) -> dic
         save_mgcc(model, replace(clip.spec, interpolation=pairs.images.interpolation), folder,
                   config={"prepare": asdict(params.prepare), "mgcc": asdict(config)})
     return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut,
-            "cut_validation_sentences": cut, "selection": SENTENCE_RULE}
+            "cut_validation_sentences": cut, "selection": RULE}
 
 
 def mgcc_job(config: Config, model: Mgcc, pairs: SentencePairs, spec: ClipSpec,

@@ -13,7 +13,7 @@ from reanchor.files import atomic_directory
 from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.job import TbpsRun
 from reanchor.methods.tbps.model import TbpsModel
-from reanchor.retrieval.validation import SENTENCE_RULE, SentenceValidation
+from reanchor.retrieval.sentence_validation import RULE, SentenceValidation
 from reanchor.text.back_translation import read_back_translations
 from reanchor.text.pairs import SentencePairs
 from reanchor.text.towers import DualEncoder, DualSearcher, save_dual
@@ -57,7 +57,7 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
         save_dual(model.towers, replace(clip.spec, interpolation=pairs.images.interpolation), name, folder,
                   config=trained_with(name, params))
     return {**outcome.figures(), "pairs": len(pairs), "cut_sentences": pairs.cut,
-            "cut_validation_sentences": cut, "selection": SENTENCE_RULE}
+            "cut_validation_sentences": cut, "selection": RULE}
 
 
 def build_model(clip: Clip, identities: int, config: Tbps, recipe: TextRecipe) -> TbpsModel:

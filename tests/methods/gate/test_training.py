@@ -31,7 +31,7 @@ from reanchor.methods.gate.visibility import VisibilityNetwork
 from reanchor.methods.load import load_embedder
 from reanchor.methods.saga.store import blank_head, read_saga, save_saga
 from reanchor.occlusion.suites import make_occluded
-from reanchor.retrieval.factories import method_factories
+from reanchor.retrieval.picture_factories import method_factories
 from reanchor.retrieval.validation import Validation
 from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.recorder import PhaseRecorder

@@ -24,7 +24,7 @@ from reanchor.methods.load_searcher import load_searcher
 from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.train import lr_factor, mgcc_job, optimizer_of, train_mgcc
-from reanchor.retrieval.validation import SentenceValidation
+from reanchor.retrieval.sentence_validation import SentenceValidation
 from reanchor.text.pairs import SentencePairs
 from reanchor.training.loop import Trainer
 from stages import mgcc as stage
