@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from open_clip.tokenizer import SimpleTokenizer
 
-from reanchor.clip.tokenizer import WORD, BytePairTokenizer, Tokenizer
-from reanchor.formats.searcher import Searcher
+from reanchor.clip.tokenizer import WORD, BytePairTokenizer
+from reanchor.formats.searcher import Searcher, Tokens
 
 Span = tuple[int, int]  # [start, stop) in characters
 
@@ -28,7 +28,7 @@ def kept_spans(searcher: Searcher, text: str, kept: Iterable[int]) -> list[Span]
     return merged
 
 
-def token_spans(tokenizer: Tokenizer, text: str) -> list[Span | None]:
+def token_spans(tokenizer: Tokens, text: str) -> list[Span | None]:
     """The characters of each token of `tokenizer.encode(text)`; None for one that the cleaning made up."""
     if not isinstance(tokenizer, BytePairTokenizer):
         return [match.span() for match in WORD.finditer(text.lower())]

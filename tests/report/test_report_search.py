@@ -131,7 +131,7 @@ def test_a_study_without_sentences_says_so(workspace, tmp_path, state):
     root, images, _ = workspace
     shutil.copytree(root / "reports/evaluate", tmp_path / "reports/evaluate")
     if state == "skipped":
-        write_skipped(tmp_path / "reports/search", "no test image has a caption")
+        write_skipped(tmp_path / "reports/search", "no test image has a caption", by_sentence=True)
     write_report(Params(), tmp_path, images)
     page, found = (tmp_path / "reports/index.html").read_text(), search_summary(tmp_path / "reports/search")
     said = "Skipped: no test image has a caption." if state == "skipped" else "The stage search has not run."
