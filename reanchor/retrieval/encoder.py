@@ -1,8 +1,10 @@
-"""A method as the judge sees it: what it makes of queries and pictures, and how it compares them."""
+"""A method as the judge sees it: what it makes of queries and pictures, and how it compares them.
+
+`PictureEncoder` and `SentenceEncoder` answer the same questions of an embedder and of a searcher.
+"""
 
 import functools
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -27,37 +29,15 @@ from reanchor.retrieval.words import kept_spans
 SAMPLE_QUERIES = 64  # queries whose top ranks and token weights are kept for the report
 
 
-class Encoder(Protocol):
-    """One method on one study."""
-
-    def plan(self, conditions: list[Condition]) -> MemoryPlan:
-        """The budget's parts, told by one item of each kind; ReanchorError where it is too small."""
-
-    def queries(self, condition: Condition) -> Encoded:
-        """All queries of a condition, [Q, ...]."""
-
-    def pictures(self, images: np.ndarray, index: np.ndarray, rows: np.ndarray, label: str) -> Encoded:
-        """Pictures `images[index]` of these manifest rows as a part of the gallery, [N, ...]."""
-
-    def sides(self, queries: Encoded, rows: np.ndarray, gallery: Encoded, plan: MemoryPlan) -> dict[str, Sides]:
-        """What is ranked, by the name of its row in the tables."""
-
-    def chosen(self, condition: Condition) -> np.ndarray:
-        """Numbers of the condition's queries whose first ranks are kept."""
-
-    def told(self, condition: Condition, number: int, places: np.ndarray, queries: Encoded, gallery: Encoded) -> dict:
-        """What a sample ranking says of this query and of the images at `places`, beside the ranks."""
-
-
 class PictureEncoder:
-    """An embedder: unit features, compared by their distance. An `Encoder`."""
+    """An embedder on one study: unit features, compared by their distance."""
 
     def __init__(self, name: str, embedder: Embedder, study: Study, config: Evaluate):
         self.name, self.embedder, self.study, self.config = name, embedder, study, config
         self._sampled = sample_rows(study.query_rows, study.labels.pids, config.seed)
 
     def plan(self, conditions: list[Condition]) -> MemoryPlan:
-        """As `Encoder`; of one picture."""
+        """The budget's parts, told by one picture; ReanchorError where it is too small."""
         study, rows = self.study, self.study.gallery_rows
         one = self.pictures(study.images, rows[:1], rows[:1], "one picture")
         replaced = max((len(c.gallery.rows) for c in conditions if c.gallery is not None), default=0)
@@ -67,17 +47,17 @@ class PictureEncoder:
                            kept=replaced + len(study.query_rows) if replaced else 0, pooled=study.galleries > 1)
 
     def queries(self, condition: Condition) -> Encoded:
-        """Features by row and, where the method has them, token weights."""
+        """All queries of a condition: features by row and, where the method has them, token weights, [Q, ...]."""
         return encode_pictures(self.embedder, condition.images, condition.index, self.study.labels[condition.rows],
                                self.config.batch, f"{self.name} {condition.query_set}")
 
     def pictures(self, images: np.ndarray, index: np.ndarray, rows: np.ndarray, label: str) -> Encoded:
-        """Features by row."""
+        """Pictures `images[index]` of these manifest rows as a part of the gallery: features by row, [N, D]."""
         return encode_pictures(self.embedder, images, index, self.study.labels[rows], self.config.batch,
                                f"{self.name} {label}", weights=False)
 
     def sides(self, queries: Encoded, rows: np.ndarray, gallery: Encoded, plan: MemoryPlan) -> dict[str, Sides]:
-        """The method's own feature and each of its variants."""
+        """What is ranked, by the name of its row in the tables: the method's own feature and each of its variants."""
         measure, found = functools.partial(block_distance, kind=self.config.distance), {}
         for key, features in gallery.items():
             parts = self.embedder.parts.get(key.removeprefix(FEATURE).removeprefix("_"), ())
@@ -86,16 +66,16 @@ class PictureEncoder:
         return found
 
     def chosen(self, condition: Condition) -> np.ndarray:
-        """One query per identity as far as identities reach."""
+        """Numbers of the condition's queries whose first ranks are kept: one per identity as far as they reach."""
         return np.flatnonzero(np.isin(condition.rows, self._sampled))
 
     def told(self, condition: Condition, number: int, places: np.ndarray, queries: Encoded, gallery: Encoded) -> dict:
-        """Where the query's picture is."""
+        """What a sample ranking says of a query beside the images at `places`: where its picture is."""
         return {"query_index": int(condition.index[number])}
 
 
 class SentenceEncoder:
-    """A searcher: it compares sentences and images itself. An `Encoder`."""
+    """A searcher on one study: it compares sentences and images itself."""
 
     def __init__(self, name: str, searcher: Searcher, study: Study, config: Search):
         self.name, self.searcher, self.study, self.config = name, searcher, study, config
@@ -110,7 +90,7 @@ class SentenceEncoder:
         return cut
 
     def plan(self, conditions: list[Condition]) -> MemoryPlan:
-        """As `Encoder`; of one sentence and one image."""
+        """The budget's parts, told by one sentence and one image; ReanchorError where it is too small."""
         study, rows = self.study, self.study.gallery_rows
         one = encode_sentences(self.searcher, study.sentences.texts[:1], 1, "one sentence")
         image = self.pictures(study.images, rows[:1], rows[:1], "one image")
@@ -118,11 +98,11 @@ class SentenceEncoder:
                            max(len(study.places(condition)) for condition in conditions))
 
     def queries(self, condition: Condition) -> Encoded:
-        """Every sentence."""
+        """Every sentence, [S, ...]."""
         return encode_sentences(self.searcher, self.study.sentences.texts, self.config.batch, f"{self.name} sentences")
 
     def pictures(self, images: np.ndarray, index: np.ndarray, rows: np.ndarray, label: str) -> Encoded:
-        """What the searcher makes of images."""
+        """What the searcher makes of images, [N, ...]."""
         return encode_images(self.searcher, images, index, self.config.batch, f"{self.name} {label}")
 
     def sides(self, queries: Encoded, rows: np.ndarray, gallery: Encoded, plan: MemoryPlan) -> dict[str, Sides]:
@@ -144,6 +124,9 @@ class SentenceEncoder:
                 "matches": int((self.study.gallery.pids == pid).sum()),
                 "kept_spans": [list(span) for span in kept_spans(self.searcher, text, words[0])] if words else [],
                 "kept_patches": _kept(gallery, "patch_index", places), "grid_rows": grid[0], "grid_cols": grid[1]}
+
+
+Encoder = PictureEncoder | SentenceEncoder
 
 
 def _kept(encoded: Encoded, name: str, items: np.ndarray) -> list[list[int]]:

@@ -19,7 +19,8 @@ from reanchor.methods.gate.fit import suite_figures
 from reanchor.methods.gate.generator import OcclusionGenerator
 from reanchor.methods.gate.headroom import validation_masks
 from reanchor.occlusion.suites import make_occluded
-from reanchor.retrieval.validation import SentenceValidation, Validation
+from reanchor.retrieval.sentence_validation import SentenceValidation
+from reanchor.retrieval.validation import Validation
 from reanchor.training.images import TrainingImages
 
 
