@@ -66,6 +66,11 @@ class Validation:
     def gallery_labels(self) -> Labels:
         return self.study.gallery
 
+    @property
+    def camera_rule(self) -> str:
+        """none where there is one camera only."""
+        return self.study.camera_rule("auto")
+
     def score(self, embed: Embed) -> dict[str, float]:
         """mAP in percent per condition, and their mean as "score"; `embed(images, labels)` -> features [B, D]."""
         gallery = embed(self.gallery, self.gallery_labels)
@@ -74,10 +79,10 @@ class Validation:
 
     def score_features(self, gallery: np.ndarray, queries: dict[str, np.ndarray]) -> dict[str, float]:
         """As `score`, from features already made. A query never finds itself."""
-        study = self.study
-        rule, own = study.camera_rule("auto"), study.own(study.query_rows, study.gallery_rows)
-        return figures_of({name: rank_features(features, gallery, study.query, study.gallery, rule=rule, own_Q=own)
-                         for name, features in queries.items()})
+        study, own = self.study, self.study.own(self.study.query_rows, self.study.gallery_rows)
+        return figures_of({
+            name: rank_features(features, gallery, study.query, study.gallery, rule=self.camera_rule, own_Q=own)
+            for name, features in queries.items()})
 
 
 def held_out(prepared: Path) -> tuple[Manifest, ImageStore]:
