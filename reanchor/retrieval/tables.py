@@ -50,22 +50,22 @@ class Resampled:
 
     def __init__(self, outcomes: Outcomes):
         self.outcomes, self.methods = outcomes, list(outcomes.rankings)
-        self._each: dict[Key, np.ndarray] = {}
-        whole = outcomes.pids["whole"]
-        if outcomes.by_sentence:
-            whole = self._pids("whole")
-        self.bootstrap = IdentityBootstrap(whole, outcomes.bootstrap, outcomes.confidence, outcomes.seed)
+        self._each: dict[Key, np.ndarray] = {}  # of the queries that were not lost
         for method, found in outcomes.rankings.items():
             for condition, ranking in found.items():
                 values = per_sentence(ranking) if outcomes.by_sentence else ranking.per_query()
                 self._each |= {(method, condition, metric): each for metric, each in values.items()}
+        described = outcomes.by_sentence  # people whom only lost sentences describe are nobody's draw
+        pids = self._pids(self.methods[0], "whole") if described else outcomes.pids["whole"]
+        self.bootstrap = IdentityBootstrap(pids, outcomes.bootstrap, outcomes.confidence, outcomes.seed)
         self.value = {key: float(each.mean()) for key, each in self._each.items()}
-        self.draws = {key: self.bootstrap.means(self._pids(key[1], key[0]), each) for key, each in self._each.items()}
+        self.draws = {key: self._means(key, each) for key, each in self._each.items()}
 
-    def _pids(self, condition: str, method: str = "") -> np.ndarray:
-        """pids of the queries that were not lost."""
-        ranking = self.outcomes.rankings[method or self.methods[0]][condition]
-        return self.outcomes.pids[condition][ranking.valid]
+    def _pids(self, method: str, condition: str) -> np.ndarray:
+        return self.outcomes.pids[condition][self.outcomes.rankings[method][condition].valid]
+
+    def _means(self, key: Key, each: np.ndarray) -> np.ndarray:
+        return self.bootstrap.means(self._pids(*key[:2]), each)
 
     def apart(self, a: Key, b: Key) -> tuple[float, np.ndarray]:
         """a minus b: the value, and resampled values [B].
@@ -75,7 +75,7 @@ class Resampled:
         """
         if self.outcomes.by_sentence:
             each = self._each[a] - self._each[b]
-            return float(each.mean()), self.bootstrap.means(self._pids(a[1], a[0]), each)
+            return float(each.mean()), self._means(a, each)
         return self.value[a] - self.value[b], self.draws[a] - self.draws[b]
 
     def ends(self, draws_B: np.ndarray, name: str = "") -> dict[str, float]:
