@@ -44,7 +44,7 @@ class Validation:
         manifest, store = held_out(prepared)
         query, gallery = validation_rows(manifest)
         labels = Labels(manifest.pid, manifest.camid, manifest.viewid)
-        study = Study(store.images, labels, query, gallery, [])
+        study = Study(store.images, labels, query, gallery, [], parts=store.masks)
         return cls(study, [study.whole if name == "whole" else _occluded_queries(occluded, name, query)
                            for name in conditions])
 

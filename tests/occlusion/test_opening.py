@@ -17,7 +17,6 @@ from reanchor.formats.suites import open_set, open_sets
 from reanchor.methods.gate import fit
 from reanchor.methods.gate.fit import suite_figures
 from reanchor.methods.gate.generator import OcclusionGenerator
-from reanchor.methods.gate.headroom import validation_masks
 from reanchor.occlusion.suites import make_occluded
 from reanchor.retrieval.sentence_validation import SentenceValidation
 from reanchor.retrieval.validation import Validation
@@ -62,7 +61,6 @@ def spoil(folder):
 @pytest.mark.parametrize(("name", "reader"), [
     ("train", lambda root: TrainingImages.open(root / "prepared", root / "out")),
     ("val/ogor", lambda root: Validation.open(root / "prepared", root / "out")),
-    ("val/ogor", lambda root: validation_masks(root / "prepared", root / "out", ("whole", "ogor"))),
     ("val/people-0.30", lambda root: suite_figures(None, None, root / "out")),
     ("val/gallery-ogor", lambda root: SentenceValidation.open(root / "prepared", root / "out"))])
 def test_whoever_reads_a_changed_set_is_refused(made, tmp_path, monkeypatch, name, reader):

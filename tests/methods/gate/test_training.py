@@ -228,7 +228,7 @@ def test_the_stage_writes_metrics_and_curve_or_says_that_it_was_skipped(street, 
 def test_masks_lie_in_the_order_of_the_validation_queries(street):
     prepared, occluded, conditions = street / "data/prepared", street / "data/occluded", ("whole", "people-0.40")
     view = Validation.open(prepared, occluded, conditions)
-    masks = validation_masks(prepared, occluded, conditions)
+    masks = validation_masks(view)
     assert {name: len(mask) for name, mask in masks.items()} == {
         "gallery": len(view.gallery), **{name: len(images) for name, images in view.queries.items()}}
     same = (view.queries["whole"] == view.queries["people-0.40"]).all(-1)
