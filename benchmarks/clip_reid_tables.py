@@ -22,14 +22,14 @@ from omegaconf import OmegaConf
 from benchmarks.text_tables import input_hashes
 from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
-from reanchor.evaluation.bootstrap import IdentityBootstrap
-from reanchor.evaluation.conditions import Condition, Study, load_study
-from reanchor.evaluation.embed import embed_rows
-from reanchor.evaluation.ranking import rank_features
 from reanchor.files import atomic_path
 from reanchor.methods.clip_reid.prompts import train_prompts
 from reanchor.methods.clip_reid.train import train_stage2
 from reanchor.methods.embedders import load_embedder
+from reanchor.retrieval.bootstrap import IdentityBootstrap
+from reanchor.retrieval.measure import measure_method
+from reanchor.retrieval.opening import open_study
+from reanchor.retrieval.study import Study
 from stages.compose import composition
 
 # name -> (model, option of conf/ablation, further settings); the reference of every difference is "two stages".
@@ -78,22 +78,9 @@ def train_and_judge(model: str, params: Params, root: Path, study: Study) -> dic
         if model == "clip_reid":
             train_prompts("prompts", params, place, place / "models/prompts", Silent())
         train_stage2(model, params, place, place / "out", Silent())
-        embedder = load_embedder(place / "out", params.runtime.device)
-        gallery = _features(embedder, study, study.images, study.gallery_rows, study.gallery_rows)
-        return {condition.name: _precision(embedder, condition, gallery, study)
-                for condition in study.conditions() if condition.name in CONDITIONS}
-
-
-def _features(embedder, study: Study, images: np.ndarray, index: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    seen = study.labels[rows]
-    return embed_rows(embedder, images, index, seen.camids, 256, viewids=seen.viewids).features
-
-
-def _precision(embedder, condition: Condition, gallery: np.ndarray, study: Study) -> np.ndarray:
-    queries = _features(embedder, study, condition.images, condition.index, condition.rows)
-    ranking = rank_features(queries, gallery, study.labels[condition.rows], study.labels[study.gallery_rows],
-                            rule=study.camera_rule("auto"))
-    return 100 * ranking.ap_Q
+        config = dataclasses.replace(params.evaluate, camera_rule=study.camera_rule("auto"))
+        measured = measure_method(model, load_embedder(place / "out", params.runtime.device), study, config)[model]
+        return {name: 100 * measured.rankings[name].ap_Q for name in CONDITIONS}
 
 
 def report(found: dict[tuple[str, int], dict[str, np.ndarray]], seeds: list[int], study: Study) -> None:
@@ -126,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     root = Path.cwd()
-    study = load_study(root / "data/prepared", root / "data/occluded")
+    study = open_study(root / "data/prepared", root / "data/occluded")
     study = dataclasses.replace(study, suites=[c for c in study.suites if c.name in CONDITIONS])
     found = {}
     for seed in options.seeds:

@@ -16,9 +16,9 @@ from collections.abc import Callable
 import numpy as np
 
 from reanchor.config.sections.judging import Evaluate
-from reanchor.evaluation.memory import plan_memory
-from reanchor.evaluation.ranking import Ranking, rank_distances, rank_features
 from reanchor.formats.labels import Labels
+from reanchor.retrieval.memory import plan_memory
+from reanchor.retrieval.ranking import Ranking, rank_distances, rank_features
 
 MSMT17 = {"queries": 11_659, "gallery": 82_161, "identities": 3060, "cameras": 15, "width": 1280}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.config.sections.judging import Rerank
-from reanchor.evaluation.rerank import reranked_distance
+from reanchor.retrieval.rerank import reranked_distance
 
 SETTINGS = Rerank(enabled=True, k1=50, k2=15, weight=0.3)
 

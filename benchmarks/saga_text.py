@@ -24,13 +24,14 @@ from benchmarks.text_tables import Found, report
 from reanchor.clip.model import Clip
 from reanchor.config.load import load
 from reanchor.config.sections.judging import Search
-from reanchor.formats.searcher import Encoded
+from reanchor.formats.searcher import Encoded, Searcher
 from reanchor.methods.clip_reid.embedder import seen_by
 from reanchor.methods.embedders import load_embedder
 from reanchor.methods.searchers import load_searcher
-from reanchor.search.measure import search_method
-from reanchor.search.study import load_search_study
-from reanchor.search.tables import per_sentence
+from reanchor.retrieval.measure import measure_method
+from reanchor.retrieval.opening import open_search_study
+from reanchor.retrieval.study import Study
+from reanchor.retrieval.tables import per_sentence
 from reanchor.text.pairs import SentencePairs, pair_batches
 from reanchor.training.losses import clip_contrastive
 from reanchor.training.schedule import warmup_then
@@ -62,11 +63,12 @@ class Parts:
                 for name, part in (("refined", refined), ("cls", cls), ("zero_shot", plain))}
 
 
-class Projected:
-    """A `Searcher`: parts of the image models through one linear map, sentences as the backbone reads them."""
+class Projected(Searcher):
+    """Parts of the image models through one linear map, sentences as the backbone reads them."""
 
     def __init__(self, name: str, parts: Parts, names: Sequence[str], projection: nn.Linear):
-        self.name, self.grid, self.parts, self.names, self.projection = name, None, parts, names, projection
+        self.name, self.parts, self.names, self.projection = name, parts, names, projection
+        self.preprocessing = parts.zero_shot.preprocessing
         self.tokenizer, self.context = parts.zero_shot.tokenizer, parts.zero_shot.context
 
     @torch.inference_mode()
@@ -129,7 +131,7 @@ def main() -> None:
     root, config = Path.cwd(), Search(cost_repeats=0)
     torch.set_num_threads(load("params.yaml").runtime.threads)
     parts, clip = Parts(root / "models"), Clip.load(root / "models/backbone")
-    study = load_search_study(root / "data/prepared", root / "data/occluded")
+    study = open_search_study(root / "data/prepared", root / "data/occluded")
     pairs = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec)
     images, texts = training_features(parts, pairs)
     owner, scale = torch.from_numpy(pairs.owner), clip.network.logit_scale.item()
@@ -141,10 +143,10 @@ def main() -> None:
     report(REFERENCE, found, study)
 
 
-def judged(searcher: object, study: object, config: Search) -> Found:
+def judged(searcher: Searcher, study: Study, config: Search) -> Found:
     """Values of every sentence under each gallery."""
-    searched = search_method(searcher.name, searcher, study, config)
-    return {f"{condition}/{metric}": values for condition, ranking in searched.rankings.items()
+    measured = measure_method(searcher.name, searcher, study, config)[searcher.name]
+    return {f"{condition}/{metric}": values for condition, ranking in measured.rankings.items()
             for metric, values in per_sentence(ranking).items()}
 
 

@@ -23,13 +23,14 @@ from omegaconf import OmegaConf
 
 from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
-from reanchor.evaluation.bootstrap import IdentityBootstrap
 from reanchor.files import atomic_path
 from reanchor.methods.registry import methods
 from reanchor.methods.searchers import load_searcher
-from reanchor.search.measure import search_method
-from reanchor.search.study import SearchStudy, load_search_study
-from reanchor.search.tables import METRICS, per_sentence
+from reanchor.retrieval.bootstrap import IdentityBootstrap
+from reanchor.retrieval.measure import measure_method
+from reanchor.retrieval.opening import open_search_study
+from reanchor.retrieval.study import Study
+from reanchor.retrieval.tables import METRICS, per_sentence
 from stages.compose import composition
 
 # table -> (the arm that others are compared with, {arm: (model, settings)})
@@ -78,14 +79,14 @@ def input_hashes(root: Path) -> list[str]:
     return [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in INPUTS]
 
 
-def kept_file(out: Path, model: str, params: Params, seed: int, study: SearchStudy, root: Path) -> Path:
+def kept_file(out: Path, model: str, params: Params, seed: int, study: Study, root: Path) -> Path:
     """Where the outcome of these settings on these data lies; arms of equal settings share it."""
     section = {} if model == "zero_shot" else dataclasses.asdict(params.mgcc if model == "mgcc" else params.tbps)
     told = json.dumps([model, section, input_hashes(root), [suite.sha256 for suite in study.suites]], sort_keys=True)
     return out / f"{model}-{seed}-{hashlib.sha256(told.encode()).hexdigest()[:12]}.npz"
 
 
-def train_and_judge(model: str, params: Params, root: Path, place: Path, study: SearchStudy) -> Found:
+def train_and_judge(model: str, params: Params, root: Path, place: Path, study: Study) -> Found:
     """Train `model` in the folder `place`, which goes when it is judged; per-sentence values and costs."""
     (place / "models").mkdir(parents=True, exist_ok=True)
     for path in ("data", "models/backbone", "conf"):
@@ -101,7 +102,7 @@ def train_and_judge(model: str, params: Params, root: Path, place: Path, study: 
             from reanchor.methods.tbps.train import train_tbps
 
             train_tbps(model, params, place, folder, Silent())
-    searched = search_method(model, load_searcher(folder, params.runtime.device), study, params.search)
+    searched = measure_method(model, load_searcher(folder, params.runtime.device), study, params.search)[model]
     found = {f"{condition}/{metric}": values for condition, ranking in searched.rankings.items()
              for metric, values in per_sentence(ranking).items()}
     shutil.rmtree(place)
@@ -109,7 +110,7 @@ def train_and_judge(model: str, params: Params, root: Path, place: Path, study: 
     return found | {"cost": np.array([np.nan if value is None else value for value in costs], np.float64)}
 
 
-def outcome(model: str, params: Params, seed: int, out: Path, root: Path, study: SearchStudy) -> Found:
+def outcome(model: str, params: Params, seed: int, out: Path, root: Path, study: Study) -> Found:
     """What was kept, or what a training gives now."""
     kept = kept_file(out, model, params, seed, study, root)
     if not kept.is_file():
@@ -120,11 +121,11 @@ def outcome(model: str, params: Params, seed: int, out: Path, root: Path, study:
         return {name: arrays[name] for name in arrays.files}
 
 
-def report(reference: str, found: dict[str, list[Found]], study: SearchStudy) -> None:
+def report(reference: str, found: dict[str, list[Found]], study: Study) -> None:
     """A table for each gallery: mean over seeds, deviation, paired difference."""
     pids = study.query.pids[np.isin(study.query.pids, study.gallery.pids)]
     bootstrap = IdentityBootstrap(pids, 2000, 0.95, 0)
-    for condition in study.conditions:
+    for condition in study.conditions():
         head = [*METRICS, *(f"{metric} minus {reference}" for metric in COMPARED)]
         print(f"\n| {condition.name} | {' | '.join(head)} |\n{'|---' * (1 + len(head))}|")
         for arm, runs in found.items():
@@ -161,7 +162,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     root = Path.cwd()
-    study = load_search_study(root / "data/prepared", root / "data/occluded")
+    study = open_search_study(root / "data/prepared", root / "data/occluded")
     for table in options.tables:
         reference, arms = TABLES[table]
         arms = {arm: how for arm, how in arms.items() if not options.arms or arm in (*options.arms, reference)}

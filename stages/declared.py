@@ -44,14 +44,15 @@ def stages() -> list[Stage]:
         *makers,
         Stage("evaluate", (*DATA, *images), ("evaluate",),
               tuple(f"reports/evaluate/{name}" for name in (
-                  "results.parquet", "differences.parquet", "rankings.parquet", "token_maps.parquet",
+                  "queries.parquet", "results.parquet", "differences.parquet", "rankings.parquet", "token_maps.parquet",
                   "token_weights.parquet", "slopes.json", "areas.json", "anchor_parts.json", "token_shares.json",
                   "protocol.json")),
               {"reports/evaluate/accuracy.csv": ("ratio", "mAP"), "reports/evaluate/cmc.csv": ("rank",
                                                                                                "matching_rate")}),
         Stage("search", (*DATA, *texts), ("search",),
               tuple(f"reports/search/{name}" for name in (
-                  "results.parquet", "differences.parquet", "rankings.parquet", "protocol.json", "cost.json"))),
+                  "queries.parquet", "results.parquet", "differences.parquet", "rankings.parquet", "protocol.json",
+                  "cost.json"))),
         Stage("report", (*DATA, *(f"reports/{name}/metrics.json" for name in ("render", "prepare", "occlude")),
                          "reports/backbone", *(f"reports/{stage.name}" for stage in makers), "reports/evaluate",
                          "reports/search"),

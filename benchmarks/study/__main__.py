@@ -21,7 +21,7 @@ from benchmarks.study.tables import print_tables
 from benchmarks.study.train import Place, model_folder, train
 from reanchor.cli.main import USER_ERROR
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.conditions import load_study
+from reanchor.retrieval.opening import open_study
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -78,7 +78,7 @@ def _judge(given: argparse.Namespace, arms: list[str], place: Place) -> None:
     trained = {pair: folder for pair, folder in folders.items() if folder.is_dir()}
     if len(trained) < len(folders) and (given.arms or not trained):  # without --arms: what there is
         raise _untrained([pair for pair in folders if pair not in trained], models.out)
-    study = load_study(place.root / "data/prepared", place.root / "data/occluded")
+    study = open_study(place.root / "data/prepared", place.root / "data/occluded")
     for (name, seed), folder in trained.items():
         judge(name, folder, place.out / f"judged/{name}-{seed}.npz", study, place.root)
 

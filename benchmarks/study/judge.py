@@ -9,12 +9,7 @@ import numpy as np
 import torch
 
 from benchmarks.study.arms import ARMS, VARIANTS
-from reanchor.evaluation.conditions import Condition, Study
-from reanchor.evaluation.draws import own_rows
-from reanchor.evaluation.embed import embed_rows
-from reanchor.evaluation.ranking import rank_features
-from reanchor.evaluation.tokens import patch_shares, weight_shares
-from reanchor.evaluation.validation import Validation
+from reanchor.config.sections.judging import Evaluate
 from reanchor.files import atomic_path
 from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.methods.clip_reid.embedder import ReidEmbedder, seen_by
@@ -24,17 +19,31 @@ from reanchor.methods.gate.embedder import GateEmbedder
 from reanchor.methods.saga.embedder import SagaEmbedder
 from reanchor.methods.saga.features import fuse
 from reanchor.methods.saga.fusion import equal_spreads, spread
+from reanchor.retrieval.measure import Measured, measure_method
+from reanchor.retrieval.ranker import NO_DISTRACTORS
+from reanchor.retrieval.study import Study
+from reanchor.retrieval.tokens import LABELS
+from reanchor.retrieval.validation import Validation
 from reanchor.training.checkpoint import inputs
 
 TOKEN_BLOCK = 5  # whose mean token is a row
 AUTHORS = (2.0, 0.2, 0.05)  # fusion weights, their code's default
 
 
-class TokenMean:
+class Beside(Embedder):
+    """An embedder that stands on another one, and reads the same images."""
+
+    def __init__(self, inner: Embedder):
+        self.name, self.grid, self.patch, self.stride = inner.name, inner.grid, inner.patch, inner.stride
+        self.preprocessing = inner.preprocessing
+
+
+class TokenMean(Beside):
     """A fine-tuned encoder's feature, and the mean patch token of one block as the variant `tokens`."""
 
     def __init__(self, reid: ReidEmbedder):
-        self.reid, self.name, self.grid, self.patch, self.stride = reid, reid.name, reid.grid, reid.patch, reid.stride
+        super().__init__(reid)
+        self.reid = reid
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
@@ -44,11 +53,12 @@ class TokenMean:
         return Embedding(own.numpy(), variants={"tokens": fuse([out.taps[TOKEN_BLOCK][:, 1:].mean(1)], [1.0]).numpy()})
 
 
-class Replayed:
+class Replayed(Beside):
     """A gated model's feature, and the replayed [CLS] without the plain one as the variant `replayed`."""
 
     def __init__(self, gate: GateEmbedder):
-        self.gate, self.name, self.grid, self.patch, self.stride = gate, gate.name, gate.grid, gate.patch, gate.stride
+        super().__init__(gate)
+        self.gate = gate
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """As the embedder's, whose feature begins with the replayed half where it has two."""
@@ -59,11 +69,12 @@ class Replayed:
         return Embedding(found.features, found.token_weights, {"replayed": alone})
 
 
-class Fusions:
+class Fusions(Beside):
     """SAGA by the weights that validation chose, and by others: `VARIANTS["saga"]`."""
 
     def __init__(self, saga: SagaEmbedder, validation: Validation):
-        self.saga, self.name, self.grid, self.patch, self.stride = saga, saga.name, saga.grid, saga.patch, saga.stride
+        super().__init__(saga)
+        self.saga = saga
         gallery = self._parts(validation.gallery, validation.gallery_labels.camids)
         queries = self._parts(validation.queries["whole"], validation.query_labels.camids)
         spreads = spread(queries, gallery)
@@ -106,11 +117,9 @@ def judge(name: str, folder: Path, kept: Path, study: Study, root: Path) -> None
               if any(f"ap/{row}/{condition.name}" not in arrays for row in rows)]
     if not wanted:
         return
-    embedder = open_embedder(name, folder, root)
-    gallery = _embed(embedder, study, study.images, study.gallery_rows, study.gallery_rows).rows(name)
-    for condition in wanted:
-        arrays |= _judge_condition(name, embedder, condition, gallery, study)
-        arrays[f"mark/{condition.name}"] = np.array(marks[condition.name])
+    config = Evaluate(camera_rule=study.camera_rule("auto"))
+    measured = measure_method(name, open_embedder(name, folder, root), study, config, lambda line: None, wanted)
+    arrays |= _arrays(name, measured) | {f"mark/{one.name}": np.array(marks[one.name]) for one in wanted}
     with atomic_path(kept) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)
     print(f"{name}: {kept.stem} judged, whole {np.nanmean(arrays[f'ap/{name}/whole']):.1f}", flush=True)
@@ -133,37 +142,16 @@ def _still_true(kept: Path, marks: dict[str, str]) -> dict[str, np.ndarray]:
             if (name := key.rpartition("/")[2]) not in marks or str(arrays.get(f"mark/{name}")) == marks[name]}
 
 
-def _embed(embedder: Embedder, study: Study, images: np.ndarray, index: np.ndarray, rows: np.ndarray) -> Embedding:
-    seen = study.labels[rows]
-    return embed_rows(embedder, images, index, seen.camids, 256, viewids=seen.viewids)
-
-
-def _occluded_gallery(name: str, embedder: Embedder, condition: Condition, whole: dict[str, np.ndarray], study: Study
-                      ) -> dict[str, np.ndarray]:
-    """The gallery's features, those of the condition's occluded pictures in their places."""
-    if condition.gallery is None:
-        return whole
-    copies, rows = condition.gallery.copies.images, condition.gallery.rows
-    found = _embed(embedder, study, copies, np.arange(len(copies)), rows).rows(name)
-    places = own_rows(rows, study.gallery_rows)
-    patched = {row: features.copy() for row, features in whole.items()}
-    for row, features in patched.items():
-        features[places] = found[row]
-    return patched
-
-
-def _judge_condition(name: str, embedder: Embedder, condition: Condition, gallery: dict[str, np.ndarray], study: Study
-                     ) -> dict[str, np.ndarray]:
-    queries, arrays = _embed(embedder, study, condition.images, condition.index, condition.rows), {}
-    against = _occluded_gallery(name, embedder, condition, gallery, study)
-    for row, features in queries.rows(name).items():
-        ranking = rank_features(features, against[row], study.labels[condition.rows], study.labels[study.gallery_rows],
-                                rule=study.camera_rule("auto"))
-        written = name if row == name else f"{name}:{row.removeprefix(f'{name}_')}"
-        arrays[f"ap/{written}/{condition.name}"] = (100 * ranking.ap_Q).astype(np.float32)
-    if queries.token_weights is not None and condition.masks is not None and condition.gallery is None:
-        shares = patch_shares(condition.masks[condition.index], embedder.grid, getattr(embedder, "patch", None),
-                              getattr(embedder, "stride", None))
-        arrays[f"share/{condition.name}"] = weight_shares(queries.token_weights, shares).mean(0)
-        arrays[f"area/{condition.name}"] = shares.mean((0, 1))
+def _arrays(name: str, measured: dict[str, Measured]) -> dict[str, np.ndarray]:
+    arrays = {f"ap/{_row(name, row)}/{condition}": (100 * ranking.ap_Q).astype(np.float32)
+              for row, one in measured.items() for condition, ranking in one.rankings.items()
+              if condition != NO_DISTRACTORS}
+    for columns in measured[name].token_shares:
+        for key, prefix in (("share", "weight"), ("area", "area")):
+            arrays[f"{key}/{columns['condition'][0]}"] = np.array([columns[f"{prefix}_{label}"].mean()
+                                                                   for label in LABELS])
     return arrays
+
+
+def _row(name: str, row: str) -> str:
+    return name if row == name else f"{name}:{row.removeprefix(f'{name}_')}"

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.study.arms import lacking, title_of
-from reanchor.evaluation.bootstrap import IdentityBootstrap, area, slope
-from reanchor.evaluation.conditions import Study, load_study
-from reanchor.evaluation.intervals import ratio_series
-from reanchor.evaluation.tokens import LABELS
+from reanchor.config.sections.judging import Evaluate
+from reanchor.retrieval.bootstrap import IdentityBootstrap, area, slope
+from reanchor.retrieval.draws import ranked_rows
+from reanchor.retrieval.opening import open_study
+from reanchor.retrieval.study import Study
+from reanchor.retrieval.tables import ratio_series
+from reanchor.retrieval.tokens import LABELS
 
 RESAMPLES = 2000
 
@@ -35,7 +38,8 @@ class Results:
             ReanchorError: a row lacks a seed, or a condition of one.
         """
         files, unjudged = {}, []
-        pids = {condition.name: study.labels.pids[condition.rows] for condition in study.conditions()}
+        pids = {one.name: study.labels.pids[ranked_rows(study, one.name, Evaluate().seed)]
+                for one in study.conditions()}
         for row, seed in itertools.product(dict.fromkeys(rows), seeds):
             name = row.partition(":")[0]
             if (name, seed) not in files:
@@ -70,11 +74,11 @@ class Results:
 
 def print_tables(rows: list[str], against: str, seeds: list[int], out: Path, root: Path) -> None:
     """Accuracy, leads over the row `against`, areas under the curves, and token weights of the rows that have them."""
-    study = load_study(root / "data/prepared", root / "data/occluded")
+    study = open_study(root / "data/prepared", root / "data/occluded")
     results = Results.read([*rows, against], seeds, out, study)
     single = [c.name for c in study.conditions() if c.ratio is None or c.name == "whole"]
     print_single(results, rows, against, seeds, single)
-    for kind, series in ratio_series(study).items():
+    for kind, series in ratio_series(study.suites).items():
         print_curve(results, rows, against, seeds, kind, series)
     print_weights(results, rows, seeds, {c.name: c.kind for c in study.suites if c.gallery is None})
 

@@ -19,6 +19,7 @@ from reanchor.clip.tokenizer import BytePairTokenizer, Tokenizer, WordTokenizer
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
 from reanchor.formats.model_folder import read_model_json, read_weights, save_weights
+from reanchor.formats.preprocessing import Preprocessing
 
 # Pixel statistics in RGB order. CLIP-ReID's ViT recipes use "half", its CNN recipes ImageNet's, not CLIP's own.
 NORMALISATIONS = {
@@ -40,6 +41,11 @@ class ClipSpec:
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     origin: str = ""
     interpolation: str = ""  # of the resize at test time: bicubic, bilinear, or unknown
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """The images that the encoder reads."""
+        return Preprocessing(*self.image_size, self.interpolation)
 
     def tokenizer(self) -> Tokenizer:
         """The tokenizer the text tower was trained with."""

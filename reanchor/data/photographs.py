@@ -14,7 +14,7 @@ from reanchor.data.listing import IMAGE_SUFFIXES
 from reanchor.errors import ReanchorError
 from reanchor.formats.embedder import Embedder
 from reanchor.formats.incoming import checked_images
-from reanchor.formats.preprocessing import Preprocessing, preprocessing_of
+from reanchor.formats.preprocessing import Preprocessing
 from reanchor.formats.searcher import Searcher
 
 INTERPOLATION = "bicubic"  # where a model does not tell its own
@@ -79,7 +79,8 @@ def size_read_by(model: Embedder | Searcher) -> Preprocessing:
     Raises:
         ReanchorError: it reads images of any size.
     """
-    if (reads := preprocessing_of(model)) is None:
+    reads = model.preprocessing
+    if reads is None:
         raise ReanchorError(f"{model.name}: reads images of any size; allowed are models of one size: resize the "
                             "pictures yourself, to one size")
     return reads

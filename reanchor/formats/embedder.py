@@ -1,13 +1,16 @@
 """What judging needs of an image-based method: pictures in, unit-length features out.
 
 Shape legend: Q queries, G gallery items, B images of a batch or bootstrap
-resamples, D feature width, T patch tokens, P matches of a query.
+resamples, D feature width, T patch tokens, K anchors, P matches of a query.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
 
 import numpy as np
+
+from reanchor.formats.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -27,21 +30,24 @@ class Embedding:
         return {method: self.features} | {f"{method}_{name}": own for name, own in self.variants.items()}
 
 
-class Embedder(Protocol):
-    """A method at test time. `grid` is (rows, cols) of patch tokens, None where there are none.
-
-    An embedder with overlapping patches also has the attributes `patch` and `stride`
-    (pixels of the image it is given); without them patches tile the image. One that reads images of
-    one kind only has the attribute `preprocessing`. One whose features are fused has `parts`: variant ("": the feature
-    itself) -> the widths of what is fused.
-    """
+class Embedder:
+    """A method at test time. What a method does not set stands here."""
 
     name: str
-    grid: tuple[int, int] | None
+    grid: tuple[int, int] | None = None  # rows and columns of patch tokens
+    patch: int | None = None  # pixels of the image it is given; None: patches tile the image
+    stride: int | None = None  # likewise, of overlapping patches
+    preprocessing: Preprocessing | None = None  # the images it reads; None: any
+    parts: Mapping[str, tuple[int, ...]] = MappingProxyType({})  # variant ("": the feature) -> widths of what is fused
+    anchored: bool = False  # whether `anchor_attention` tells anything
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Embed uint8 RGB images [B, H, W, 3] seen by cameras [B] (1-based) from views [B] (1-based, 0: unknown).
 
         None for `viewids`: the dataset tells no view. Most methods read neither.
         """
-        ...
+        raise NotImplementedError
+
+    def anchor_attention(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> np.ndarray:
+        """How each anchor's attention is spread over the patch tokens, float32 [B, K, T]; a row sums to 1."""
+        raise NotImplementedError

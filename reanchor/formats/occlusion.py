@@ -9,6 +9,7 @@ from reanchor.errors import ReanchorError
 BACKGROUND, TARGET, OBJECT, STRANGER, UNKNOWN = 0, 1, 2, 3, 255
 
 LARGEST_RATIO = 0.9  # of the image: somebody is to be recognised by the rest
+RATIO_TOLERANCE = 0.02  # of the image's area, between the ratio asked for and the share that is covered
 
 Box = tuple[int, int, int, int]  # x0, y0, x1, y1 in pixels; x1 and y1 exclusive
 

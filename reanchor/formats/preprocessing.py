@@ -17,13 +17,6 @@ class Preprocessing:
         return f"{self.height}x{self.width} {self.interpolation}".rstrip()
 
 
-def preprocessing_of(model: object) -> Preprocessing | None:
-    """What an embedder or a searcher reads, by its `preprocessing` or the spec of the CLIP it stands on; None: any."""
-    spec = getattr(model, "spec", None)
-    known = None if spec is None else Preprocessing(*spec.image_size, spec.interpolation)
-    return getattr(model, "preprocessing", known)
-
-
 def refuse_other_images(name: str, reads: Preprocessing | None, holds: Preprocessing) -> None:
     """Raise ReanchorError where the images differ from what method `name` reads; None reads any.
 

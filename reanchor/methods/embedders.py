@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reanchor.evaluation.flip import FlipAveraged
 from reanchor.formats.embedder import Embedder
+from reanchor.methods.flip import FlipAveraged
 from reanchor.methods.kinds import loader_of
 from reanchor.methods.method import code
 from reanchor.training.device import choose_device

@@ -15,10 +15,17 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from reanchor.errors import ReanchorError
-from reanchor.formats.occlusion import STRANGER, Box, Occlusion, bounding_box, check_ratio, visible_mask
+from reanchor.formats.occlusion import (
+    RATIO_TOLERANCE,
+    STRANGER,
+    Box,
+    Occlusion,
+    bounding_box,
+    check_ratio,
+    visible_mask,
+)
 from reanchor.occlusion.draws import generator
 
-TOLERANCE = 0.02  # of the image's area
 REACH = (0.18, 0.34)  # where a stranger stops, as a share of the width: off the middle
 TRIES = 8  # strangers looked at before the nearest share is taken
 NEAREST = 6.0  # largest magnification
@@ -213,8 +220,8 @@ def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: in
     """Paste a random other person into image [H, W, 3] so that `ratio` of the pixels is covered; 0: unchanged.
 
     person [H, W], non-zero on the target, or None when unknown. `taken` [H, W] bool are pixels that
-    something else will cover and that count. Up to TRIES strangers are drawn until one comes within TOLERANCE; else the
-    nearest stays, and `area_ratio` says what it covers.
+    something else will cover and that count. Up to TRIES strangers are drawn until one comes within RATIO_TOLERANCE;
+    else the nearest stays, and `area_ratio` says what it covers.
 
     Raises:
         ReanchorError: a ratio outside 0 to 0.9, nobody else to paste, or a place behind a person whose outline is
@@ -244,7 +251,7 @@ def paste_over(image: np.ndarray, person: np.ndarray | None, pid: int, camid: in
         error = abs(frame.share(alpha) - ratio)
         if best is None or error < best[0]:
             best = error, stranger, pasted, alpha
-        if error <= TOLERANCE:
+        if error <= RATIO_TOLERANCE:
             break
     if best is None:
         raise ReanchorError(f"occlude.people_ratios: {TRIES} images beside pid {pid} have empty person "

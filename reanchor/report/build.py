@@ -6,7 +6,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reanchor.config.load import flatten
 from reanchor.config.params import Params
-from reanchor.evaluation.conditions import Study, load_study
 from reanchor.files import atomic_path, write_json
 from reanchor.methods.method import IMAGE
 from reanchor.methods.registry import global_pooling, judged, rows
@@ -18,7 +17,8 @@ from reanchor.report.pictures import HEAT_TOP, MASK_COLOURS, sheet
 from reanchor.report.search import search_page
 from reanchor.report.summary import summarise
 from reanchor.report.table import protocol_line, protocol_note, without_ratio
-from reanchor.search.study import SearchStudy, load_search_study
+from reanchor.retrieval.opening import open_search_study, open_study
+from reanchor.retrieval.study import Study
 
 
 def build_report(params: Params, root: Path) -> dict:
@@ -28,10 +28,10 @@ def build_report(params: Params, root: Path) -> dict:
         ReanchorError: when an output of an earlier stage is missing.
     """
     places = root / "data/prepared", root / "data/occluded"
-    return write_report(params, root, load_study(*places), load_search_study(*places))
+    return write_report(params, root, open_study(*places), open_search_study(*places))
 
 
-def write_report(params: Params, root: Path, study: Study, search: SearchStudy | None = None) -> dict:
+def write_report(params: Params, root: Path, study: Study, search: Study | None = None) -> dict:
     """As `build_report`, with the pictures of `study` and `search`."""
     summary = summarise(params, root)
     page = render_page(summary, params, root, study, search)
@@ -42,7 +42,7 @@ def write_report(params: Params, root: Path, study: Study, search: SearchStudy |
             "page_bytes": len(page.encode())}
 
 
-def render_page(summary: dict, params: Params, root: Path, study: Study, search: SearchStudy | None = None) -> str:
+def render_page(summary: dict, params: Params, root: Path, study: Study, search: Study | None = None) -> str:
     """The whole page; nothing in it is loaded from elsewhere."""
     environment = Environment(
         loader=PackageLoader("reanchor.report"),

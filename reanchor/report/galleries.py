@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from reanchor.config.sections.judging import Report
-from reanchor.evaluation.conditions import Condition, Study
 from reanchor.report import names
 from reanchor.report.pictures import heat_picture, jpeg, mask_picture, weight_density
 from reanchor.report.words import main_row
+from reanchor.retrieval.study import Condition, Study
 
 
 def gallery_blocks(rankings: list[dict], study: Study, config: Report) -> list[dict]:

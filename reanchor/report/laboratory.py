@@ -2,10 +2,10 @@
 
 from markupsafe import Markup
 
-from reanchor.evaluation.outputs import PREFERENCE_BINS
 from reanchor.methods.registry import global_pooling, of_row
 from reanchor.report import names
 from reanchor.report.charts import Series, line_chart
+from reanchor.retrieval.token_tables import PREFERENCE_BINS
 
 LABELS = {"target": ("visible target", 3), "person": ("pasted person", 4), "occluder": ("mask or object", 1),
           "background": ("background", 0)}  # name and colour

@@ -47,7 +47,7 @@ def heat_picture(density: np.ndarray) -> str:
 def weight_density(weights: np.ndarray, grid: tuple[int, int], size: tuple[int, int],
                    patch: int | None = None, stride: int | None = None) -> np.ndarray:
     """Token weights [T] spread over the pixels of their patches, [H, W] with mean 1 where patches tile."""
-    from reanchor.evaluation.tokens import patch_edges
+    from reanchor.retrieval.tokens import patch_edges
 
     tops, bottoms = patch_edges(size[0], grid[0], patch, stride)
     lefts, rights = patch_edges(size[1], grid[1], patch, stride)

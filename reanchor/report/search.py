@@ -9,7 +9,7 @@ from reanchor.report import names
 from reanchor.report.files import read_json
 from reanchor.report.pictures import jpeg, selection_picture
 from reanchor.report.words import cell, main_row, signed
-from reanchor.search.study import GalleryCondition, SearchStudy
+from reanchor.retrieval.study import Condition, Study
 
 METRICS = ("R1", "R5", "R10", "Rsum", "mAP", "mINP")
 DETAILED = 2  # galleries with tables of their own: the whole one, and the first of the occluded ones
@@ -74,7 +74,7 @@ def search_protocol(protocol: dict) -> str:
             f"test-time extras: {p['test_time_extras']}; intervals: {p['intervals']}.")
 
 
-def search_page(search: dict, rankings: list[dict], study: SearchStudy | None, config: Report) -> dict:
+def search_page(search: dict, rankings: list[dict], study: Study | None, config: Report) -> dict:
     """What the template of the section needs beside the summary; {} where nothing was searched."""
     if not search.get("methods"):
         return {}
@@ -96,7 +96,7 @@ def _pairs(differences: list[dict], conditions: list[str]) -> list[dict]:
             for a, b in dict.fromkeys(key[:2] for key in found)]
 
 
-def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) -> list[dict]:
+def sentence_blocks(rankings: list[dict], study: Study, config: Report) -> list[dict]:
     """One block per shown sentence, with each method's first ranks in every gallery side by side.
 
     Sentences alternate between those that the main method gets right at rank 1 in the last (the occluded) gallery
@@ -108,7 +108,7 @@ def sentence_blocks(rankings: list[dict], study: SearchStudy, config: Report) ->
         return []
     main = main_row(methods)
     by_key = {(row["method"], row["condition"], row["sentence"]): row for row in rankings}
-    known = {condition.name: condition for condition in study.conditions}
+    known = {condition.name: condition for condition in study.conditions()}
     chosen = choose([by_key[key] for key in by_key if key[:2] == (main, conditions[-1])], config.sentence_queries)
     return [_block([[by_key[method, condition, number] for condition in conditions] for method in methods],
                    [known[condition] for condition in conditions], study, config.gallery_ranks) for number in chosen]
@@ -124,7 +124,7 @@ def choose(rows: list[dict], count: int) -> list[int]:
     return chosen
 
 
-def _block(methods: list[list[dict]], conditions: list[GalleryCondition], study: SearchStudy, ranks: int) -> dict:
+def _block(methods: list[list[dict]], conditions: list[Condition], study: Study, ranks: int) -> dict:
     first = methods[0][0]
     row = first["query_row"]
     return {
@@ -137,7 +137,7 @@ def _block(methods: list[list[dict]], conditions: list[GalleryCondition], study:
                                    for one, condition in zip(rows, conditions, strict=True)]} for rows in methods]}
 
 
-def _gallery(row: dict, condition: GalleryCondition, study: SearchStudy, ranks: int) -> dict:
+def _gallery(row: dict, condition: Condition, study: Study, ranks: int) -> dict:
     items = []
     for rank, place in enumerate(row["places"][:ranks]):
         image, pid = study.picture(condition, place), int(study.labels.pids[row["gallery_rows"][rank]])

@@ -5,20 +5,19 @@ from pathlib import Path
 
 import numpy as np
 
-from reanchor.formats.embedder import Embedding
+from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.incoming import checked_numbers
-from reanchor.formats.preprocessing import Preprocessing
 from reanchor.text.towers import DualSearcher, read_dual
 
 
-class JointEmbedder:
+class JointEmbedder(Embedder):
     """The unit feature [B, E] in the space that sentences share."""
 
     def __init__(self, searcher: DualSearcher):
         tower = searcher.model.image
         self.name, self.searcher = searcher.name, searcher
         self.grid, self.patch, self.stride = tower.grid, tower.patch, tower.stride
-        self.preprocessing = Preprocessing(*searcher.spec.image_size, searcher.spec.interpolation)
+        self.preprocessing = searcher.preprocessing
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Unit features [B, E] of uint8 RGB images [B, H, W, 3]; cameras and views are not read, but counted.

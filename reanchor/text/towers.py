@@ -18,7 +18,7 @@ from reanchor.clip.text import TextEncoder
 from reanchor.clip.tokenizer import tokenize
 from reanchor.formats.incoming import checked_images
 from reanchor.formats.model_folder import read_model_json, read_weights, save_weights
-from reanchor.formats.searcher import Encoded
+from reanchor.formats.searcher import Encoded, Searcher
 from reanchor.text.words import clean_sentence
 from reanchor.training.augment import normalise
 
@@ -88,15 +88,15 @@ def read_dual(folder: Path) -> tuple[DualEncoder, ClipSpec, str]:
     return model, spec, values["name"]
 
 
-class DualSearcher:
-    """Text-based search by the cosine of the two features (a `reanchor.formats.searcher.Searcher`).
+class DualSearcher(Searcher):
+    """Text-based search by the cosine of the two features of an image and a sentence.
 
     Wraps the model itself, so one that is in training is judged as it stands; put it in evaluation mode.
     """
 
     def __init__(self, name: str, model: DualEncoder, spec: ClipSpec):
         self.name, self.model, self.spec = name, model, spec
-        self.grid = model.image.grid
+        self.grid, self.preprocessing = model.image.grid, spec.preprocessing
         self.tokenizer, self.context = spec.tokenizer(), model.text.context_length
 
     @torch.inference_mode()

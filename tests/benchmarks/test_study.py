@@ -23,12 +23,12 @@ from benchmarks.study.tables import Results, print_curve, print_single, print_ta
 from benchmarks.study.train import Place, model_folder, settings, train, workspace
 from reanchor.config.load import from_mapping
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.bootstrap import IdentityBootstrap
-from reanchor.evaluation.embed import embed_rows
-from reanchor.evaluation.ranking import rank_features
 from reanchor.files import atomic_directory, write_json
 from reanchor.methods.clip_reid.store import read_reid
 from reanchor.methods.gate.store import gate_model, ones_gates, save_gated
+from reanchor.retrieval.bootstrap import IdentityBootstrap
+from reanchor.retrieval.encode import encode_pictures
+from reanchor.retrieval.ranking import rank_features
 
 
 class Variant(FakeEmbedder):
@@ -190,7 +190,7 @@ def test_judging_keeps_every_querys_precision_and_repeats_nothing(tmp_path, monk
         condition, embedder = study.suites[-1], Variant("saga", noise=30.0)
         sides = ((condition.images, condition.index, condition.rows),
                  (study.images, study.gallery_rows, study.gallery_rows))
-        q, g = (embed_rows(embedder, images, index, study.labels[rows].camids, 256).features
+        q, g = (encode_pictures(embedder, images, index, study.labels[rows], 256, "")["feature"].numpy()
                 for images, index, rows in sides)
         want = rank_features(q, g, study.labels[condition.rows], study.labels[study.gallery_rows], rule="market")
         np.testing.assert_allclose(arrays[f"ap/saga/{condition.name}"], 100 * want.ap_Q, rtol=1e-5)
@@ -237,7 +237,7 @@ def test_tables_say_mean_deviation_lead_and_area(capsys):
 def test_the_whole_table_reads_what_was_judged(tmp_path, monkeypatch, capsys):
     study = make_study()
     model_files(tmp_path)
-    monkeypatch.setattr(tables, "load_study", lambda prepared, occluded: study)
+    monkeypatch.setattr(tables, "open_study", lambda prepared, occluded: study)
     for name, robust in (("clip_reid", None), ("saga", 2.0)):
         monkeypatch.setattr(judging, "open_embedder", lambda *names, robust=robust: FakeEmbedder(
             "x", noise=30.0, tokens=robust is not None, robust=robust or 0.0))
@@ -284,7 +284,7 @@ def test_without_names_what_is_trained_is_judged(tmp_path, monkeypatch):
     judged, folder = [], tmp_path / "seed-1-clip_reid/models/saga"
     folder.mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command, "load_study", lambda prepared, occluded: "study")
+    monkeypatch.setattr(command, "open_study", lambda prepared, occluded: "study")
     monkeypatch.setattr(command, "judge", lambda *given: judged.append(given))
     assert command.main(["judge", "--out", ".", "--threads", "1"]) == 0
     assert judged == [("saga", folder, tmp_path / "judged/saga-1.npz", "study", tmp_path)]

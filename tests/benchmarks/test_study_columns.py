@@ -15,12 +15,14 @@ from benchmarks.study import tables
 from benchmarks.study.__main__ import main
 from benchmarks.study.judge import Fusions, Replayed, judge
 from benchmarks.study.tables import Results, print_weights
-from reanchor.evaluation.bootstrap import IdentityBootstrap
-from reanchor.evaluation.ranking import rank_features
-from reanchor.evaluation.tokens import LABELS
-from reanchor.evaluation.validation import Validation
+from reanchor.formats.embedder import Embedder
 from reanchor.formats.labels import Labels
 from reanchor.methods.gate.embedder import GateEmbedder
+from reanchor.retrieval.bootstrap import IdentityBootstrap
+from reanchor.retrieval.ranking import rank_features
+from reanchor.retrieval.study import Study
+from reanchor.retrieval.tokens import LABELS
+from reanchor.retrieval.validation import Validation
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5])
@@ -35,10 +37,10 @@ def test_replayed_alone_is_the_feature_without_the_plain_cls(weight):
     np.testing.assert_array_equal(found.features, both.embed(images, cameras).features)
 
 
-class Parts:
+class Parts(Embedder):
     """SAGA whose images are its three parts already, [B, 3, 2]."""
 
-    name, grid, patch, stride, weights = "saga", (1, 1), None, None, (0.0, 1.0, 0.0)
+    name, grid, weights = "saga", (1, 1), (0.0, 1.0, 0.0)
 
     def aggregated(self, images, labels):
         return SimpleNamespace(token_weights=torch.ones(len(images), 1)), list(torch.from_numpy(images).unbind(1))
@@ -49,7 +51,9 @@ def test_fusions_weigh_parts_by_hand():
     # cosines of the parts to it: 1, -1 and 1, 0 and 0.8, 0.6, which spread as 10 : 5 : 1
     gallery = np.array([[[1, 0], [1, 0], [0.8, 0.6]], [[-1, 0], [0, 1], [0.6, 0.8]]], np.float32)
     sides = Labels(np.array([1]), np.array([1])), Labels(np.array([1, 2]), np.array([1, 1]))
-    validation = Validation(gallery, sides[1], {"whole": query}, sides[0], np.array([-1]), "none")
+    both = Labels(*(np.concatenate([getattr(side, name) for side in sides]) for name in ("pids", "camids")))
+    study = Study(np.concatenate([query, gallery]), both, np.array([0]), np.array([1, 2]), [])
+    validation = Validation(study, [study.whole])
     fused = Fusions(Parts(), validation)
     q, g = fused.embed(query, sides[0].camids), fused.embed(gallery, sides[1].camids)
     found = {name: features @ g.rows("saga")[name].T for name, features in q.rows("saga").items()}
@@ -98,7 +102,7 @@ def test_token_weight_is_told_relative_to_area(capsys):
 def test_a_table_names_what_is_not_judged(tmp_path, monkeypatch, capsys):
     study = make_study(identities=2, distractors=1)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(tables, "load_study", lambda prepared, occluded: study)
+    monkeypatch.setattr(tables, "open_study", lambda prepared, occluded: study)
     whole = {f"ap/{row}/{c.name}": np.zeros(len(c.rows)) for c in study.conditions() for row in ("saga", "clip_reid")}
     (tmp_path / "judged").mkdir()
     for name in ("saga-0", "saga-1", "clip_reid-0", "clip_reid-1"):

@@ -13,8 +13,6 @@ from torch import Generator
 from reanchor.backbone.load import architecture_of, local_file
 from reanchor.config.sections.backbone import Backbone
 from reanchor.config.sections.judging import Evaluate
-from reanchor.evaluation.conditions import Study
-from reanchor.evaluation.measure import measure_method
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel
@@ -24,6 +22,8 @@ from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.embedders import load_embedder
 from reanchor.methods.imported.settings import Imported
+from reanchor.retrieval.measure import measure_method
+from reanchor.retrieval.study import Study
 from reanchor.training.images import TrainingImages, plain_features
 from reanchor.weights.exporting import export_model
 from reanchor.weights.importing import import_model

@@ -6,9 +6,9 @@ import torch
 from model_folders import EMBEDDERS, KINDS, SIZE, write_model
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.flip import FlipBeside
 from reanchor.formats.incoming import checked_images
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.flip import FlipBeside
 from reanchor.methods.histogram.embedder import ColourHistogram
 from reanchor.methods.searchers import load_searcher
 

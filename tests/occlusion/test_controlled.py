@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from reanchor.errors import ReanchorError
-from reanchor.formats.occlusion import OBJECT, STRANGER, TARGET, bounding_box
+from reanchor.formats.occlusion import OBJECT, RATIO_TOLERANCE, STRANGER, TARGET, bounding_box
 from reanchor.occlusion.draws import generator
 from reanchor.occlusion.library import Cutout
 from reanchor.occlusion.masking import SHAPES, block, erase, patches
 from reanchor.occlusion.mixed import cover
 from reanchor.occlusion.ogor import occlude
-from reanchor.occlusion.people import TOLERANCE, Crowd, Pasting, paste_over, silhouette
+from reanchor.occlusion.people import Crowd, Pasting, paste_over, silhouette
 
 H, W = 96, 48
 RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
@@ -129,7 +129,7 @@ def test_pasted_person_covers_the_ratio(ratio, masked):
         person = masks[0] if masked else None
         result = paste_over(images[0], person, 1, 1, group, ratio, seed)
         covered = result.mask == 3
-        assert abs(covered.mean() - ratio) <= TOLERANCE
+        assert abs(covered.mean() - ratio) <= RATIO_TOLERANCE
         assert result.area_ratio == covered.mean()
         assert result.occluder in {"gallery/0002", "gallery/0004"}  # other people, same camera
         expected = masks[0] > 0 if masked else np.full((H, W), 255)
@@ -220,7 +220,7 @@ def test_a_stranger_behind_is_seen_only_beside_the_target():
             np.testing.assert_array_equal(result.image[person], images[0][person])
             assert (result.mask[person] == TARGET).all()
             covered = result.mask == STRANGER
-            assert result.area_ratio == covered.mean() and abs(covered.mean() - ratio) <= TOLERANCE
+            assert result.area_ratio == covered.mean() and abs(covered.mean() - ratio) <= RATIO_TOLERANCE
             front = paste_over(images[0], masks[0], 1, 1, group, ratio, seed)
             assert front.occluder == result.occluder
     crowded = paste_over(images[0], masks[0], 1, 1, group, 0.9, 0, Pasting(layer="behind"))
@@ -239,7 +239,7 @@ def test_edges_differ_where_outlines_do_not():
         covered = hard.mask == STRANGER
         np.testing.assert_array_equal(hard.image[~covered], images[0][~covered])  # nothing half-mixed
         assert (soft.image[~covered] != images[0][~covered]).any()
-        assert abs(feathered.area_ratio - 0.3) <= TOLERANCE
+        assert abs(feathered.area_ratio - 0.3) <= RATIO_TOLERANCE
         changed = {name: (one.image != images[0]).any(-1) for name, one in (("hard", hard), ("fade", feathered))}
         stranger = 100 + 20 * int(hard.occluder.rpartition("/")[2])
         mixed = {name: np.abs(image.astype(int) - stranger).max(-1)[changed[key]] > 8
@@ -267,7 +267,7 @@ def test_mixed_covers_the_ratio_by_two_occluders(beside):
         for seed in range(6):
             result = cover(images[0], masks[0], 1, 1, group, library, beside, ratio, seed)
             covered = np.isin(result.mask, (OBJECT, STRANGER))
-            assert result.area_ratio == pytest.approx(covered.mean()) and abs(covered.mean() - ratio) <= TOLERANCE
+            assert result.area_ratio == pytest.approx(covered.mean()) and abs(covered.mean() - ratio) <= RATIO_TOLERANCE
             np.testing.assert_array_equal(result.mask[~covered], masks[0][~covered] > 0)
             x0, y0, x1, y1 = result.box
             outside = np.ones((H, W), bool)

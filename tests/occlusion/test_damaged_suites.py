@@ -17,9 +17,9 @@ from reanchor.formats.images import ImageStore, write_store
 from reanchor.formats.occluded_set import AGAIN
 from reanchor.formats.suites import SIDES, open_set, open_sets, read_suites
 from reanchor.methods.gate.generator import OcclusionGenerator
-from reanchor.methods.gate.headroom import validation_masks
 from reanchor.methods.gate.settings import Gate
 from reanchor.occlusion.suites import make_occluded
+from reanchor.retrieval.validation import Validation
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +97,9 @@ def test_the_gates_generator_says_what_the_list_lacks(made, out):
 
 
 def test_the_sides_are_those_of_the_settings_and_of_evaluation():
-    from reanchor.evaluation import conditions
+    from reanchor.retrieval import opening
 
-    assert tuple(conditions.SIDES) == SIDES == settings_of(Occlude)["sides"].choices
+    assert tuple(opening.SIDES) == SIDES == settings_of(Occlude)["sides"].choices
 
 
 @pytest.mark.parametrize(("change", "given"), [
@@ -132,7 +132,7 @@ def damage_footer(path) -> None:
 def test_images_whose_footer_is_damaged_are_refused(made, out, damage):
     path = out / "val/ogor/images.arrow"
     damage(path)
-    message = refusal(lambda: validation_masks(made / "prepared", out, ("ogor",)))
+    message = refusal(lambda: Validation.open(made / "prepared", out, ("ogor",)))
     assert message.startswith(f"{path}: not an image store (") and message.endswith(f"); {AGAIN}")
 
 

@@ -11,16 +11,15 @@ from occlusion_factory import draw_library, entries, write_prepared
 
 from reanchor.config.sections.data import Occlude
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.validation import Validation
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.suites import open_set, open_sets
 from reanchor.methods.gate import fit
 from reanchor.methods.gate.fit import suite_figures
 from reanchor.methods.gate.generator import OcclusionGenerator
-from reanchor.methods.gate.headroom import validation_masks
 from reanchor.methods.gate.settings import Gate
 from reanchor.occlusion.suites import make_occluded
-from reanchor.text.validation import TextValidation
+from reanchor.retrieval.sentence_validation import SentenceValidation
+from reanchor.retrieval.validation import Validation
 from reanchor.training.images import TrainingImages
 
 
@@ -62,9 +61,8 @@ def spoil(folder):
 @pytest.mark.parametrize(("name", "reader"), [
     ("train", lambda root: TrainingImages.open(root / "prepared", root / "out")),
     ("val/ogor", lambda root: Validation.open(root / "prepared", root / "out")),
-    ("val/ogor", lambda root: validation_masks(root / "prepared", root / "out", ("whole", "ogor"))),
     ("val/people-0.30", lambda root: suite_figures(None, None, root / "out")),
-    ("val/gallery-ogor", lambda root: TextValidation.open(root / "prepared", root / "out"))])
+    ("val/gallery-ogor", lambda root: SentenceValidation.open(root / "prepared", root / "out"))])
 def test_whoever_reads_a_changed_set_is_refused(made, tmp_path, monkeypatch, name, reader):
     monkeypatch.setattr(fit, "visibility_figures", lambda *given: {})  # a network is not needed to open suites
     (tmp_path / "prepared").symlink_to(made / "prepared")

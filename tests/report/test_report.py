@@ -15,7 +15,6 @@ from pages import BROWSERS, decode
 from reanchor.config.params import Params
 from reanchor.config.sections.judging import Evaluate, Nfc, Report, Rerank
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.evaluate import evaluate
 from reanchor.formats.labels import Labels
 from reanchor.report import names, pictures, words
 from reanchor.report.build import write_report
@@ -24,6 +23,7 @@ from reanchor.report.curves import read_columns, training_charts
 from reanchor.report.galleries import gallery_blocks
 from reanchor.report.summary import read_json
 from reanchor.report.table import format_table, results_table
+from reanchor.retrieval.judge import judge
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_text_table_fits_and_agrees(workspace):
 
 def test_methods_left_out_leave_a_plain_report(workspace, tmp_path):
     study = workspace[1]
-    evaluate(Evaluate(bootstrap=20), study, {"zero_shot": lambda: FakeEmbedder("zero_shot", 30.0)},
+    judge(Evaluate(bootstrap=20), study, {"zero_shot": lambda: FakeEmbedder("zero_shot", 30.0)},
              tmp_path / "reports/evaluate")
     write_report(Params(), tmp_path, study)
     page = (tmp_path / "reports/index.html").read_text()
@@ -164,7 +164,7 @@ def test_extras_card_and_costs_stand_with_every_table(workspace, tmp_path):
     camids[36:][pids[36:] == 5] = 1  # gallery images of person 5: all under one camera
     study = dataclasses.replace(workspace[1], card="market1501", labels=Labels(pids, camids))
     config = Evaluate(bootstrap=20, rerank=Rerank(True, 5, 2, 0.3), nfc=Nfc(True))
-    evaluate(config, study, {"saga": lambda: FakeEmbedder("saga", 30.0)}, tmp_path / "reports/evaluate")
+    judge(config, study, {"saga": lambda: FakeEmbedder("saga", 30.0)}, tmp_path / "reports/evaluate")
     write_report(Params(), tmp_path, study)
     page, summary = (tmp_path / "reports/index.html").read_text(), read_json(tmp_path / "reports/summary.json")
     text = " ".join(format_table(summary).split())

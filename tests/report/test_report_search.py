@@ -14,21 +14,20 @@ from search_fakes import TokenSearcher, fill_search, write_study
 
 from reanchor.config.params import Params
 from reanchor.config.sections.judging import Evaluate, Search
-from reanchor.evaluation.evaluate import evaluate
 from reanchor.report import names, pictures
 from reanchor.report.build import write_report
 from reanchor.report.files import read_json
 from reanchor.report.search import choose, marked, search_summary
 from reanchor.report.table import format_table, search_table
-from reanchor.search.judge import judge
-from reanchor.search.outputs import write_skipped
+from reanchor.retrieval.judge import judge
+from reanchor.retrieval.outputs import write_skipped
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     root = write_study(tmp_path_factory.mktemp("workspace"))
     images = make_study(identities=4)
-    evaluate(Evaluate(bootstrap=10), images, {"zero_shot": lambda: FakeEmbedder("zero_shot", 30.0)},
+    judge(Evaluate(bootstrap=10), images, {"zero_shot": lambda: FakeEmbedder("zero_shot", 30.0)},
              root / "reports/evaluate", lambda line: None)
     study = fill_search(root)
     write_report(Params(), root, images, study)
@@ -132,7 +131,7 @@ def test_a_study_without_sentences_says_so(workspace, tmp_path, state):
     root, images, _ = workspace
     shutil.copytree(root / "reports/evaluate", tmp_path / "reports/evaluate")
     if state == "skipped":
-        write_skipped(tmp_path / "reports/search", "no test image has a caption")
+        write_skipped(tmp_path / "reports/search", "no test image has a caption", by_sentence=True)
     write_report(Params(), tmp_path, images)
     page, found = (tmp_path / "reports/index.html").read_text(), search_summary(tmp_path / "reports/search")
     said = "Skipped: no test image has a caption." if state == "skipped" else "The stage search has not run."

@@ -9,14 +9,14 @@ import pyarrow as pa
 from PIL import Image
 
 from reanchor.config.sections.judging import Evaluate
-from reanchor.evaluation.conditions import Condition, Study
-from reanchor.evaluation.evaluate import evaluate
 from reanchor.files import write_json
-from reanchor.formats.embedder import Embedding
+from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.labels import Labels
 from reanchor.formats.occluded_set import OccludedSet
 from reanchor.formats.overlay import Overlay
 from reanchor.methods.histogram.embedder import ColourHistogram
+from reanchor.retrieval.judge import judge
+from reanchor.retrieval.study import Condition, Study
 
 HEIGHT, WIDTH, GRID = 96, 48, (12, 6)
 RATIOS = (0.1, 0.3, 0.5)
@@ -76,7 +76,7 @@ def _suite(kind: str, ratio: float | None, images: np.ndarray, rows: np.ndarray,
 
 
 @dataclass
-class FakeEmbedder:
+class FakeEmbedder(Embedder):
     """Colours down the figure with noise of a chosen strength; optionally with token weights."""
 
     name: str
@@ -103,6 +103,8 @@ class FakeEmbedder:
 class AnchoredEmbedder(FakeEmbedder):
     """The same with anchors."""
 
+    anchored = True
+
     def anchor_attention(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> np.ndarray:
         """Two anchors: one sees rows 2 and 3 of the grid alone, the other everything alike."""
         attention = np.zeros((len(images), 2, *GRID), np.float32)
@@ -117,7 +119,7 @@ def fill_workspace(root: Path, study: Study) -> None:
                "clip_reid": lambda: FakeEmbedder("clip_reid", noise=60.0),
                "saga": lambda: AnchoredEmbedder("saga", noise=52.0, tokens=True, robust=2.0),
                "saga_refined": lambda: FakeEmbedder("saga_refined", noise=65.0, tokens=True, robust=0.5)}
-    evaluate(Evaluate(bootstrap=200, batch=64), study, methods, root / "reports/evaluate")
+    judge(Evaluate(bootstrap=200, batch=64), study, methods, root / "reports/evaluate")
     for stage in ("backbone", "prompts", "baseline", "clip_reid", "saga"):
         _write_curves(root / "reports" / stage)
         write_json(root / "reports" / stage / "metrics.json", {"val_mAP": 61.25, "images_per_second": 310})

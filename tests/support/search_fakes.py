@@ -1,11 +1,13 @@
 """A small text-based study on disk, and searchers whose similarities are known."""
 
+import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import torch
 from evaluation_fakes import GRID, HEIGHT, WIDTH, draw_person, person_mask
 
@@ -15,11 +17,14 @@ from reanchor.files import write_json
 from reanchor.formats.images import write_store
 from reanchor.formats.labels import Labels
 from reanchor.formats.manifest import Manifest
-from reanchor.formats.occluded_set import record, write_occluded
+from reanchor.formats.occluded_set import OccludedSet, record, write_occluded
 from reanchor.formats.occlusion import Occlusion
+from reanchor.formats.overlay import Overlay
+from reanchor.formats.searcher import Searcher
 from reanchor.formats.sentences import SentenceQueries
-from reanchor.search.judge import judge
-from reanchor.search.study import GalleryCondition, SearchStudy, load_search_study
+from reanchor.retrieval.judge import judge
+from reanchor.retrieval.opening import open_search_study
+from reanchor.retrieval.study import Condition, Study
 
 SHIRT, TROUSERS = np.s_[:, 26:54, 14:34], np.s_[:, 58:90, 15:22]
 
@@ -78,12 +83,12 @@ def occlude_gallery(folder: Path, splits, pids, images, names) -> None:
          "sha256": written.sha256}]})
 
 
-def open_study(root: Path) -> SearchStudy:
-    return load_search_study(root / "data/prepared", root / "data/occluded")
+def open_study(root: Path) -> Study:
+    return open_search_study(root / "data/prepared", root / "data/occluded")
 
 
 @dataclass
-class ColourSearcher:
+class ColourSearcher(Searcher):
     """Colours of shirt and trousers, as a dual encoder's unit features; `noise` on the images'."""
 
     name: str = "colours"
@@ -136,7 +141,7 @@ class TokenSearcher(ColourSearcher):
 
 
 @dataclass
-class TableSearcher:
+class TableSearcher(Searcher):
     """Similarities out of a table: image and sentence are known by their number."""
 
     table: np.ndarray  # float32 [S, all images]
@@ -153,24 +158,29 @@ class TableSearcher:
         return torch.as_tensor(self.table)[sentences["number"]][:, images["number"]]
 
 
-def table_study(query_pids, gallery_pids, suites=()) -> SearchStudy:
-    """Sentence i is text "i" about a person; image j has pixel value j. Nobody described is in the gallery himself."""
+def table_study(query_pids, gallery_pids, suites=()) -> Study:
+    """Sentence i is text "i" about a person; image j has pixel value j. Nobody described is in the gallery himself.
+
+    suites: states of the gallery, (numbers of images, their places in it, name).
+    """
     pids = np.array([*query_pids, *gallery_pids])
-    count = len(gallery_pids)
+    described, gallery = np.arange(len(query_pids)), np.arange(len(query_pids), len(pids))
     images = np.zeros((len(pids), 4, 2, 3), np.uint8)
-    images[len(query_pids):] = np.arange(count, dtype=np.uint8)[:, None, None, None]
-    sentences = SentenceQueries(np.arange(len(query_pids)), [str(i) for i in range(len(query_pids))])
-    return SearchStudy(images, Labels(pids, np.ones(len(pids), int)), sentences,
-                       np.arange(len(query_pids), len(pids)), list(suites))
+    images[gallery] = np.arange(len(gallery), dtype=np.uint8)[:, None, None, None]
+    study = Study(images, Labels(pids, np.ones(len(pids), int)), described, gallery, [],
+                  SentenceQueries(described, [str(i) for i in described]))
+    study.suites.extend(_replaced(study, *suite) for suite in suites)
+    return study
 
 
-def replaced(numbers: list[int], places: list[int], name: str = "gallery-ogor") -> GalleryCondition:
-    """A state of `table_study`'s gallery with the images `numbers` at `places`."""
-    images = np.zeros((len(numbers), 4, 2, 3), np.uint8) + np.array(numbers, np.uint8)[:, None, None, None]
-    return GalleryCondition(name, "ogor", None, images, np.array(places))
+def _replaced(study: Study, numbers: list[int], places: list[int], name: str = "gallery-ogor") -> Condition:
+    images, rows = np.zeros((len(numbers), 4, 2, 3), np.uint8), study.gallery_rows[places]
+    images += np.array(numbers, np.uint8)[:, None, None, None]
+    copies = OccludedSet(images, np.zeros(images.shape[:3], np.uint8), rows, pa.table({"row": rows}))
+    return dataclasses.replace(study.whole, name=name, kind="ogor", ratio=None, gallery=Overlay(study.images, copies))
 
 
-def fill_search(root: Path, config: Search | None = None) -> SearchStudy:
+def fill_search(root: Path, config: Search | None = None) -> Study:
     """reports/search of a study below `root`, three methods."""
     study = open_study(root)
     methods = {"zero_shot": lambda: ColourSearcher(noise=60.0), "tbps_clip": lambda: ColourSearcher(noise=25.0),

@@ -11,14 +11,18 @@ from golden_files import golden, meta
 from text_factory import make_street, small_clip
 
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.ranking import rank_distances
 from reanchor.formats.labels import Labels
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occluded_set import OccludedSet
+from reanchor.formats.overlay import Overlay
+from reanchor.formats.searcher import Searcher
 from reanchor.methods.searchers import load_searcher
+from reanchor.retrieval.encode import encode_images, encode_sentences
+from reanchor.retrieval.ranking import rank_distances
+from reanchor.retrieval.sentence_validation import SentenceValidation
+from reanchor.retrieval.similarities import Similarities
 from reanchor.text.pairs import SentencePairs, pair_batches
 from reanchor.text.towers import DualEncoder, DualSearcher, resize_text_positions, save_dual
-from reanchor.text.validation import TextValidation, encode_images, encode_sentences, similarities
 from reanchor.text.words import clean_sentence
 
 
@@ -68,7 +72,7 @@ def test_a_dataset_without_captions_is_refused(street, clip, tmp_path):
     with pytest.raises(ReanchorError, match=r"none of \d+ training images has a caption.*captions.json"):
         SentencePairs.open(folder, None, clip.spec)
     with pytest.raises(ReanchorError, match=r"none of \d+ held-out images has a caption"):
-        TextValidation.open(folder, street / "data/occluded")
+        SentenceValidation.open(folder, street / "data/occluded")
 
 
 @pytest.mark.parametrize(("pairs", "batch", "sizes"), [(10, 3, [3, 3, 3]), (9, 3, [3, 3, 3]), (4, 8, [4])])
@@ -126,9 +130,9 @@ def test_a_model_that_reads_no_sentences_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("context", "clean"), [(12, False), (12, True), (0, False)])
 def test_validation_counts_the_sentences_that_a_method_cuts(street, clip, context, clean):
-    validation = TextValidation.open(street / "data/prepared", street / "data/occluded")
+    validation = SentenceValidation.open(street / "data/prepared", street / "data/occluded")
     searcher = DualSearcher("x", DualEncoder(clip, context, clean).eval(), clip.spec)
-    read = [clean_sentence(text) if clean else text for text in validation.texts]
+    read = [clean_sentence(text) if clean else text for text in validation.study.sentences.texts]
     slots = context or clip.spec.architecture["text_cfg"]["context_length"]
     cut = sum(len(clip.spec.tokenizer().encode(text)) + 2 > slots for text in read)
     with warnings.catch_warnings(record=True) as caught:
@@ -143,13 +147,13 @@ def cut_messages(cut: int, count: int) -> list[str]:
 
 
 def test_validation_is_mean_precision_over_the_galleries(street, clip):
-    validation = TextValidation.open(street / "data/prepared", street / "data/occluded")
+    validation = SentenceValidation.open(street / "data/prepared", street / "data/occluded")
     searcher = DualSearcher("x", DualEncoder(clip).eval(), clip.spec)
     manifest = Manifest.read(street / "data/prepared/manifest.parquet")
     rows = manifest.rows("val")
     texts = [(manifest.pid[row], text) for row in rows for text in manifest.captions[row]]
-    features = encode_images(searcher, validation.images)["feature"]
-    sentences = encode_sentences(searcher, [text for _, text in texts])["feature"]
+    features = encode_images(searcher, validation.images, np.arange(len(rows)), 256, "")["feature"]
+    sentences = encode_sentences(searcher, [text for _, text in texts], 256, "")["feature"]
 
     def slow(features) -> float:
         precisions = []
@@ -164,23 +168,24 @@ def test_validation_is_mean_precision_over_the_galleries(street, clip):
     conditions = {name.removeprefix("val_mAP_") for name in figures} - {"score"}
     assert figures["score"] == pytest.approx(np.mean([figures[f"val_mAP_{name}"] for name in conditions]))
     places, black = np.array([0, 3]), np.zeros((2, 64, 32, 3), np.uint8)
-    validation.copies = {"gallery-ogor": (places, black)}
+    study = validation.study
+    copies = OccludedSet(black, np.zeros(black.shape[:3], np.uint8), rows[places], None)
+    hidden = dataclasses.replace(study.whole, name="gallery-ogor", gallery=Overlay(study.images, copies))
     features = features.clone()
     features[places] = searcher.images(black)["feature"]
-    figures = validation.score(searcher)
+    figures = SentenceValidation(dataclasses.replace(study, suites=[hidden])).score(searcher)
     assert figures["val_mAP_gallery-ogor"] == pytest.approx(slow(features), abs=1e-4) != figures["val_mAP_whole"]
 
 
-def test_similarities_are_made_block_by_block(monkeypatch):
-    monkeypatch.setattr("reanchor.text.validation.BLOCK", (2, 3))
-
-    class Products:
+def test_similarities_are_made_block_by_block():
+    class Products(Searcher):
         def similarity(self, sentences, images):
             assert len(sentences["a"]) <= 2 and len(images["b"]) <= 3
             return sentences["a"] @ images["b"].T
 
     a, b = torch.randn(5, 4), torch.randn(7, 4)
-    torch.testing.assert_close(similarities(Products(), {"a": a}, {"b": b}), a @ b.T)
+    found = Similarities(Products(), {"a": a}, {"b": b}, (2, 3))(np.arange(5))
+    torch.testing.assert_close(torch.from_numpy(-found), a @ b.T)
 
 
 def test_the_metric_is_the_authors():

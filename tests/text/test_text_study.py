@@ -19,15 +19,15 @@ from reanchor.config.sections.data import Occlude, Prepare
 from reanchor.config.sections.judging import Search
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.conditions import load_study
-from reanchor.evaluation.validation import Validation
 from reanchor.formats.manifest import Manifest
 from reanchor.formats.occluded_set import OccludedSet
+from reanchor.formats.searcher import Searcher
 from reanchor.occlusion.suites import make_occluded
 from reanchor.report.build import build_report
 from reanchor.report.table import format_table
-from reanchor.search.judge import judge
-from reanchor.search.study import load_search_study
+from reanchor.retrieval.judge import judge
+from reanchor.retrieval.opening import open_search_study, open_study
+from reanchor.retrieval.validation import Validation
 from reanchor.training.images import TrainingImages
 from stages import evaluate
 from stages.runner import StageRun
@@ -35,10 +35,10 @@ from stages.runner import StageRun
 REASON = "the dataset has no query images: its sentences search the gallery (stage search)"
 
 
-class Searcher:
+class FakeSearcher(Searcher):
     """Features out of the first pixels and out of a text's checksum."""
 
-    name, grid = "any", None
+    name = "any"
 
     def images(self, images):
         return {"feature": unit(images.reshape(len(images), -1)[:, :6].astype(np.float32) - 128)}
@@ -120,8 +120,8 @@ def test_evaluation_is_skipped_and_the_report_says_so(tmp_path, capsys, root):
     names = [next(iter(out)) if isinstance(out, dict) else out for out in outs["outs"] + outs["plots"]]
     assert all((tmp_path / name).is_file() for name in names)  # DVC misses none
     assert all(pq.read_table(tmp_path / name).num_rows == 0 for name in names if name.endswith(".parquet"))
-    searched = load_search_study(tmp_path / "data/prepared", tmp_path / "data/occluded")
-    figures = judge(Search(bootstrap=20, cost_repeats=0), searched, {"zero_shot": Searcher},
+    searched = open_search_study(tmp_path / "data/prepared", tmp_path / "data/occluded")
+    figures = judge(Search(bootstrap=20, cost_repeats=0), searched, {"zero_shot": FakeSearcher},
                     tmp_path / "reports/search", lambda line: None)
     assert len(searched.sentences) == 8 and figures["zero_shot/gallery-ogor/mAP"] > 0
     build_report(Params(), tmp_path)
@@ -143,4 +143,4 @@ def test_neither_queries_nor_captions_is_still_a_mistake(tmp_path):
     manifest.captions[:] = [[] for _ in manifest.path]
     manifest.write(path)
     with pytest.raises(ReanchorError, match="split 'query' has no image; evaluation needs at least one"):
-        load_study(tmp_path / "data/prepared", tmp_path / "data/occluded")
+        open_study(tmp_path / "data/prepared", tmp_path / "data/occluded")

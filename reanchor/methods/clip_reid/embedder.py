@@ -10,17 +10,16 @@ from torch import Tensor
 
 from reanchor.clip.model import ClipSpec, freeze
 from reanchor.errors import ReanchorError
-from reanchor.formats.embedder import Embedding
+from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.incoming import checked_images, checked_numbers
 from reanchor.formats.labels import Labels
 from reanchor.formats.model_folder import read_model_json
-from reanchor.formats.preprocessing import Preprocessing
 from reanchor.methods.clip_reid.model import Encoded, ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.store import read_reid
 from reanchor.training.augment import normalise
 
 
-class ReidEmbedder:
+class ReidEmbedder(Embedder):
     """concat(last, projected), L2-normalised as one vector (CLIP-ReID's test feature).
 
     `variants` names further features of the same pass, as `evaluate.features` does.
@@ -31,7 +30,7 @@ class ReidEmbedder:
         self.model = freeze(model).to(device)
         encoder = model.encoder
         self.grid, self.patch, self.stride = encoder.grid, encoder.patch, encoder.stride
-        self.preprocessing = Preprocessing(*spec.image_size, spec.interpolation)
+        self.preprocessing = spec.preprocessing
 
     def tokens(self, images: np.ndarray, labels: Labels, taps: tuple[int, ...] = ()) -> Encoded:
         """One pass over uint8 images [B, H, W, 3]; of the labels only cameras and views are read.

@@ -12,7 +12,6 @@ from torch import Generator
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.config.params import Params
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.validation import LAST_EPOCH, RULE, Embed, Validation
 from reanchor.files import atomic_directory
 from reanchor.formats.labels import Labels
 from reanchor.formats.manifest import Manifest
@@ -22,6 +21,7 @@ from reanchor.methods.clip_reid.settings import LossWeights
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import open_texts
+from reanchor.retrieval.validation import LAST_EPOCH, RULE, Embed, Validation
 from reanchor.training import checkpoint
 from reanchor.training.augment import normalise
 from reanchor.training.device import choose_device

@@ -15,7 +15,6 @@ from torch import Generator, Tensor
 
 from reanchor.clip.model import ClipSpec
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.tokens import patch_shares
 from reanchor.formats.suites import open_set, read_suites
 from reanchor.methods.clip_reid.settings import FinetuneRecipe
 from reanchor.methods.gate.anchors import AnchorNetwork
@@ -24,6 +23,7 @@ from reanchor.methods.gate.settings import Gate
 from reanchor.methods.gate.shared import SharedNetwork
 from reanchor.methods.gate.targets import PLACE, targets, visible_share
 from reanchor.methods.gate.visibility import VisibilityNetwork
+from reanchor.retrieval.tokens import patch_shares
 from reanchor.training.augment import draw_geometry, normalise
 from reanchor.training.loop import Job
 from reanchor.training.schedule import warmup_then

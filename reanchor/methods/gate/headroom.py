@@ -11,17 +11,14 @@ import torch.nn.functional as F
 
 from reanchor.clip.model import ClipSpec
 from reanchor.config.sections.data import Occlude
-from reanchor.evaluation.validation import CONDITIONS, Validation
-from reanchor.formats.images import ImageStore
 from reanchor.formats.labels import Labels
-from reanchor.formats.manifest import Manifest, validation_rows
 from reanchor.formats.occlusion import BACKGROUND, visible_mask
-from reanchor.formats.suites import open_set
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.gate.feature import gated_feature, look
 from reanchor.methods.gate.gates import Gates
 from reanchor.methods.gate.targets import ExactGates
 from reanchor.occlusion.plan import suite_name
+from reanchor.retrieval.validation import CONDITIONS, Validation
 from reanchor.training.augment import normalise
 
 OWN = "own"
@@ -41,7 +38,7 @@ def compare_gates(model: ReidModel, spec: ClipSpec, prepared: Path, occluded: Pa
     The last need person masks and are left out without them.
     """
     view, figures = Validation.open(prepared, occluded, conditions), {}
-    masks = validation_masks(prepared, occluded, conditions)
+    masks = validation_masks(view)
     sources: dict[str, Gates | str | None] = {"plain": None, "gated": OWN}
     if masks is not None:
         sources["exact"] = ExactGates(model.encoder.plain)
@@ -77,24 +74,16 @@ def embed(model: ReidModel, spec: ClipSpec, images: np.ndarray, labels: Labels, 
     return torch.cat(parts).cpu().numpy()
 
 
-def validation_masks(prepared: Path, occluded: Path, conditions: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+def validation_masks(view: Validation) -> dict[str, np.ndarray] | None:
     """Labels [N, H, W] of the validation gallery ("gallery") and of the queries of each condition, row by row as
     `Validation` has them; None where the dataset has no person masks."""
-    manifest, store = Manifest.read(prepared / "manifest.parquet"), ImageStore.open(prepared / "images.arrow")
-    if store.masks is None:
+    study = view.study
+    if study.parts is None:
         return None
-    query, gallery = validation_rows(manifest)
 
     def whole(rows: np.ndarray) -> np.ndarray:
-        people = store.masks[rows]
+        people = study.parts[rows]
         return visible_mask(people, np.zeros(people.shape, bool), BACKGROUND)
 
-    masks = {"gallery": whole(gallery)}
-    for condition in conditions:
-        if condition == "whole":
-            masks[condition] = whole(query)
-            continue
-        suite = open_set(occluded, "val", condition)
-        place = {int(row): number for number, row in enumerate(suite.rows)}
-        masks[condition] = suite.masks[[place[int(row)] for row in query]]
-    return masks
+    return {"gallery": whole(study.gallery_rows)} | {
+        one.name: whole(one.rows) if one.masks is None else one.masks[one.index] for one in view.conditions}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reanchor.clip.vision import ImageEncoder
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.tokens import LABELS, patch_shares
+from reanchor.retrieval.tokens import LABELS, patch_shares
 
 PLACE = {name: number for number, name in enumerate(LABELS)}
 

@@ -12,7 +12,6 @@ from torch import Generator
 from reanchor.clip.model import Clip, ClipSpec, freeze
 from reanchor.clip.vision import ImageEncoder
 from reanchor.config.params import Params
-from reanchor.evaluation.validation import RULE, Validation
 from reanchor.files import atomic_directory
 from reanchor.methods.clip_reid.finetune import finetune_job
 from reanchor.methods.clip_reid.model import ReidModel
@@ -31,6 +30,7 @@ from reanchor.methods.gate.shared import SharedNetwork
 from reanchor.methods.gate.store import Source, gate_model, ones_gates, save_gated, seeing_network
 from reanchor.methods.gate.visibility import VisibilityNetwork
 from reanchor.methods.saga.store import read_saga
+from reanchor.retrieval.validation import RULE, Validation
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.images import TrainingImages

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from reanchor.errors import ReanchorError
-from reanchor.formats.embedder import Embedding
+from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.incoming import checked_images
 
 STRIPES = 6
 BINS = (8, 4, 4)  # hue, saturation, value
 
 
-class ColourHistogram:
+class ColourHistogram(Embedder):
     """HSV histograms over horizontal stripes, as unit vectors under Hellinger's kernel.
 
     Each stripe's histogram sums to 1; the square root turns the Euclidean dot product into the
@@ -21,7 +21,6 @@ class ColourHistogram:
     """
 
     name = "histogram"
-    grid = None
 
     def embed(self, images: np.ndarray, camids: np.ndarray, viewids: np.ndarray | None = None) -> Embedding:
         """Features [B, STRIPES * 128] of uint8 images [B, H, W, 3] of any size; cameras and views are not used.

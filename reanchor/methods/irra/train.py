@@ -6,16 +6,16 @@ from pathlib import Path
 
 from reanchor.clip.model import Clip, ClipSpec
 from reanchor.config.params import Params
-from reanchor.evaluation.validation import LAST_EPOCH
 from reanchor.files import atomic_directory
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.irra.batch import Draws
 from reanchor.methods.irra.job import irra_job
 from reanchor.methods.irra.model import IrraModel, build_model
 from reanchor.methods.irra.settings import Irra
+from reanchor.retrieval.sentence_validation import RULE, SentenceValidation
+from reanchor.retrieval.validation import LAST_EPOCH
 from reanchor.text.pairs import SentencePairs, require_captions
 from reanchor.text.towers import DualSearcher, save_dual
-from reanchor.text.validation import RULE, TextValidation
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.loop import Trainer
@@ -52,7 +52,8 @@ def chosen_by(root: Path, name: str, model: IrraModel, spec: ClipSpec
     prepared = root / "data/prepared"
     if not len(Manifest.read(prepared / "manifest.parquet").rows("val")):
         return None, {"selection": LAST_EPOCH}
-    validation, searcher = TextValidation.open(prepared, root / "data/occluded"), DualSearcher(name, model.towers, spec)
+    validation, searcher = SentenceValidation.open(prepared, root / "data/occluded"), DualSearcher(name, model.towers,
+                                                                                                   spec)
     cut = validation.count_cut(searcher)
     return lambda: validation.score(searcher), {"cut_validation_sentences": cut, "selection": RULE}
 

@@ -13,7 +13,7 @@ from reanchor.clip.model import Clip, ClipSpec, spec_from, write_spec
 from reanchor.clip.tokenizer import tokenize
 from reanchor.formats.incoming import checked_images
 from reanchor.formats.model_folder import read_model_json, read_weights, save_weights
-from reanchor.formats.searcher import Encoded
+from reanchor.formats.searcher import Encoded, Searcher
 from reanchor.methods.mgcc.blocks import all_pairs
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.settings import MgccModel
@@ -36,8 +36,8 @@ def load_mgcc(folder: Path, device: str = "cpu") -> "MgccSearcher":
     return MgccSearcher(model.to(device).eval(), spec)
 
 
-class MgccSearcher:
-    """Text-based search with MGCC (a `reanchor.formats.searcher.Searcher`).
+class MgccSearcher(Searcher):
+    """Text-based search with MGCC.
 
     Wraps the model itself, so one that is in training is judged as it stands; put it in evaluation mode.
     """
@@ -46,7 +46,7 @@ class MgccSearcher:
 
     def __init__(self, model: Mgcc, spec: ClipSpec):
         self.model, self.spec = model, spec
-        self.grid = model.towers.image.grid
+        self.grid, self.preprocessing = model.towers.image.grid, spec.preprocessing
         self.tokenizer, self.context = spec.tokenizer(), model.towers.text.context_length
 
     @torch.inference_mode()

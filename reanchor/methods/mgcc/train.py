@@ -16,8 +16,8 @@ from reanchor.methods.mgcc.losses import info_nce
 from reanchor.methods.mgcc.model import Mgcc
 from reanchor.methods.mgcc.settings import Mgcc as Config
 from reanchor.methods.mgcc.store import MgccSearcher, save_mgcc
+from reanchor.retrieval.sentence_validation import RULE, SentenceValidation
 from reanchor.text.pairs import SentencePairs, pair_batches, require_captions
-from reanchor.text.validation import RULE, TextValidation
 from reanchor.training import checkpoint
 from reanchor.training.augment import normalise, random_flip
 from reanchor.training.device import choose_device
@@ -41,7 +41,7 @@ def train_mgcc(name: str, params: Params, root: Path, out: Path, recorder: Recor
     torch.manual_seed(config.seed)
     model = Mgcc(clip, config.model).to(device)
     pairs = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec, config.model.context)
-    validation = TextValidation.open(root / "data/prepared", root / "data/occluded")
+    validation = SentenceValidation.open(root / "data/prepared", root / "data/occluded")
     searcher = MgccSearcher(model, clip.spec)
     cut = validation.count_cut(searcher)
     job = mgcc_job(config, model, pairs, clip.spec, lambda: validation.score(searcher))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from reanchor.clip.model import freeze
 from reanchor.errors import ReanchorError
-from reanchor.formats.embedder import Embedding
+from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.embedder import ReidEmbedder, seen_by
 from reanchor.methods.saga.batch import token_batch
@@ -22,11 +22,13 @@ VARIANTS = ("fused", "refined", "cls", "projected", "concat", "orthogonal", "anc
 _ALONE = {"refined": (1.0, 0.0, 0.0), "cls": (0.0, 1.0, 0.0), "projected": (0.0, 0.0, 1.0)}
 
 
-class SagaEmbedder:
+class SagaEmbedder(Embedder):
     """Refined feature, [CLS] and projection in one of the `VARIANTS`, "fused" by weighted cosine similarities.
 
     `variants` names further ones, each another feature of the same pass.
     """
+
+    anchored = True
 
     def __init__(self, name: str, reid: ReidEmbedder, head: SagaHead, blocks: tuple[int, ...], weights: Fusion,
                  variant: str = "fused", variants: Sequence[str] = ()):

@@ -9,8 +9,8 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor
 
-from reanchor.evaluation.validation import Validation
 from reanchor.methods.saga.features import fuse
+from reanchor.retrieval.validation import Validation
 
 Parts = list[Tensor]  # refined, [CLS], projection: [N, D_i] each
 

@@ -8,7 +8,6 @@ import torch
 from reanchor.clip.model import Clip, ClipSpec, freeze
 from reanchor.clip.text import TextEncoder
 from reanchor.config.params import Params
-from reanchor.evaluation.validation import RULE, Validation
 from reanchor.files import atomic_directory
 from reanchor.methods.clip_reid.embedder import ReidEmbedder
 from reanchor.methods.clip_reid.prompts import read_text_features
@@ -21,6 +20,7 @@ from reanchor.methods.saga.store import save_saga
 from reanchor.methods.saga.tokens import TokenSource, open_tokens
 from reanchor.methods.saga.train import saga_job
 from reanchor.methods.saga.watch import Watch
+from reanchor.retrieval.validation import RULE, Validation
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.images import TrainingImages

@@ -5,13 +5,13 @@ import torch
 import torch.nn.functional as F
 
 from reanchor.clip.text import TextEncoder
-from reanchor.evaluation.validation import Validation
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.embedder import ReidEmbedder
 from reanchor.methods.saga.batch import token_batch
 from reanchor.methods.saga.features import fuse
 from reanchor.methods.saga.fusion import Parts, choose_weights, equal_spreads, spread
 from reanchor.methods.saga.head import SagaHead
+from reanchor.retrieval.validation import Validation
 
 
 class Watch:

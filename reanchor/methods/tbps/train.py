@@ -14,9 +14,9 @@ from reanchor.methods.tbps.batch import Draws
 from reanchor.methods.tbps.job import TbpsRun
 from reanchor.methods.tbps.model import TbpsModel
 from reanchor.methods.tbps.settings import TbpsRecipe, TbpsTerms
+from reanchor.retrieval.sentence_validation import RULE, SentenceValidation
 from reanchor.text.pairs import SentencePairs, require_captions
 from reanchor.text.towers import DualEncoder, DualSearcher, save_dual
-from reanchor.text.validation import RULE, TextValidation
 from reanchor.training import checkpoint
 from reanchor.training.device import choose_device
 from reanchor.training.gradient_cache import refuse_batch_statistics
@@ -41,7 +41,7 @@ def train_tbps(name: str, params: Params, root: Path, out: Path, recorder: Recor
     clip = Clip.load(root / "models/backbone")
     every = SentencePairs.open(root / "data/prepared", root / "data/occluded", clip.spec, config.context, recipe.clean)
     pairs = few_shot(every, config.few_shot, config.few_shot_of, config.seed)
-    validation = TextValidation.open(root / "data/prepared", root / "data/occluded")
+    validation = SentenceValidation.open(root / "data/prepared", root / "data/occluded")
     model = build_model(clip, every.images.identities, config, recipe).to(device)
     searcher = DualSearcher(name, model.towers, clip.spec)
     cut = validation.count_cut(searcher)

@@ -15,16 +15,16 @@ from reanchor.backbone.pretrain import blank_clip
 from reanchor.config.sections.judging import Evaluate
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.conditions import load_study
-from reanchor.evaluation.measure import measure_method
-from reanchor.evaluation.outputs import protocol
-from reanchor.evaluation.validation import LAST_EPOCH
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.clip_reid.train import train_stage2
 from reanchor.methods.histogram.embedder import ColourHistogram
 from reanchor.methods.saga.frozen import generic_phrases
 from reanchor.methods.saga.settings import GENERIC_ANCHORS
 from reanchor.occlusion.suites import make_occluded
+from reanchor.retrieval.measure import measure_method
+from reanchor.retrieval.opening import open_study
+from reanchor.retrieval.protocol import protocol
+from reanchor.retrieval.validation import LAST_EPOCH
 from reanchor.streetfolk.captions import vocabulary
 from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.loop import Trainer
@@ -70,7 +70,7 @@ def test_all_identities_train_and_the_last_epoch_is_kept(street, monkeypatch):
 
 
 def test_figures_say_that_nothing_was_chosen(street):
-    study, config = load_study(street / "data/prepared", street / "data/occluded"), Evaluate(camera_rule="market")
+    study, config = open_study(street / "data/prepared", street / "data/occluded"), Evaluate(camera_rule="market")
     assert not study.held_out
     for told, word in ((study, "last epoch"), (make_study(), "validation")):
         measured = measure_method("histogram", ColourHistogram(), dataclasses.replace(told, suites=[]), config, print)

@@ -18,14 +18,13 @@ from reanchor.config.load import from_mapping
 from reanchor.config.params import Params
 from reanchor.config.sections.judging import Evaluate
 from reanchor.data.prepare import prepare
-from reanchor.evaluation.evaluate import method_factories
-from reanchor.evaluation.validation import Validation
 from reanchor.files import atomic_directory
 from reanchor.formats.occlusion import TARGET
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.factories import embedder_factories
 from reanchor.methods.gate.gates import NetworkGates
 from reanchor.methods.gate.headroom import chosen_conditions, validation_masks
 from reanchor.methods.gate.store import gate_model, read_gated, save_gated
@@ -33,6 +32,7 @@ from reanchor.methods.gate.train import train_gate
 from reanchor.methods.gate.visibility import VisibilityNetwork
 from reanchor.methods.saga.store import blank_head, read_saga, save_saga
 from reanchor.occlusion.suites import make_occluded
+from reanchor.retrieval.validation import Validation
 from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.recorder import PhaseRecorder
 
@@ -117,7 +117,7 @@ def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
 
 def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
     train_gate("gate", params(plain_weight=0.0), root, root / "models/gate", Curve())
-    embedder = method_factories(Evaluate(methods=["gated"]), root / "models", "cpu")["gated"]()
+    embedder = embedder_factories(Evaluate(methods=["gated"]), root / "models", "cpu")["gated"]()
     assert (embedder.name, embedder.grid, embedder.patch, embedder.stride) == ("gated", (6, 3), 16, 16)
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
     got = embedder.embed(images, np.array([1, 4, 6]))
@@ -228,7 +228,7 @@ def test_the_stage_writes_metrics_and_curve_or_says_that_it_was_skipped(street, 
 def test_masks_lie_in_the_order_of_the_validation_queries(street):
     prepared, occluded, conditions = street / "data/prepared", street / "data/occluded", ("whole", "people-0.40")
     view = Validation.open(prepared, occluded, conditions)
-    masks = validation_masks(prepared, occluded, conditions)
+    masks = validation_masks(view)
     assert {name: len(mask) for name, mask in masks.items()} == {
         "gallery": len(view.gallery), **{name: len(images) for name, images in view.queries.items()}}
     same = (view.queries["whole"] == view.queries["people-0.40"]).all(-1)

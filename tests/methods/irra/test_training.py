@@ -14,14 +14,14 @@ from text_factory import described, make_street, settings, small_clip
 from reanchor.config.params import Params
 from reanchor.data.prepare import prepare
 from reanchor.errors import ReanchorError, Skipped
-from reanchor.evaluation.validation import LAST_EPOCH
 from reanchor.formats.manifest import Manifest
 from reanchor.methods.irra import job
 from reanchor.methods.irra.train import train_irra
 from reanchor.methods.searchers import load_searcher
 from reanchor.occlusion.suites import make_occluded
+from reanchor.retrieval.sentence_validation import RULE, SentenceValidation
+from reanchor.retrieval.validation import LAST_EPOCH
 from reanchor.text.pairs import SentencePairs
-from reanchor.text.validation import RULE, TextValidation
 from reanchor.training.loop import Trainer
 
 SMALL = {"epochs": 2, "batch": 24, "new_lr_factor": 5.0, "bias_lr_factor": 2.0, "pad": 2, "blocks": 2, "occluded": 0.0}
@@ -89,7 +89,7 @@ def test_what_is_written_is_the_towers_of_the_chosen_epoch(street, tmp_path):
     figures, _ = trained(with_irra(), street, tmp_path / "irra")
     searcher = load_searcher(tmp_path / "irra")
     assert searcher.name == "irra" and not searcher.model.clean and searcher.context == 40
-    validation = TextValidation.open(street / "data/prepared", street / "data/occluded")
+    validation = SentenceValidation.open(street / "data/prepared", street / "data/occluded")
     assert validation.score(searcher)["score"] == pytest.approx(figures["val_score"], abs=1e-6)
     written, state = (json.loads((tmp_path / "irra/model.json").read_text()),
                       load_file(tmp_path / "irra/weights.safetensors"))

@@ -25,8 +25,8 @@ from reanchor.methods.mgcc.settings import Mgcc as Config
 from reanchor.methods.mgcc.settings import MgccModel
 from reanchor.methods.mgcc.train import lr_factor, mgcc_job, optimizer_of, train_mgcc
 from reanchor.methods.searchers import load_searcher
+from reanchor.retrieval.sentence_validation import SentenceValidation
 from reanchor.text.pairs import SentencePairs
-from reanchor.text.validation import TextValidation
 from reanchor.training.loop import Trainer
 from stages import train as stage
 from stages.compose import composition
@@ -86,7 +86,7 @@ def test_a_preset_trains_two_steps_and_searches(street, preset):
     kept = searcher.images(np.zeros((2, *SIZE, 3), np.uint8))["patch_index"].shape[1]
     patches = searcher.grid[0] * searcher.grid[1]
     assert kept == (patches if preset == "mgcc_all_tokens" else round(0.3 * patches))
-    score = TextValidation.open(street / "data/prepared", street / "data/occluded").score(searcher)
+    score = SentenceValidation.open(street / "data/prepared", street / "data/occluded").score(searcher)
     assert score["score"] == pytest.approx(figures["val_score"])
 
 

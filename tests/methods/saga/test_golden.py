@@ -9,7 +9,6 @@ from torch import nn
 from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
-from reanchor.evaluation.ranking import rank_features
 from reanchor.formats.labels import Labels
 from reanchor.methods.saga.anchors import FreeAnchors, TextAnchors, phrase_context
 from reanchor.methods.saga.batch import TokenBatch, starting_blocks, tapped_blocks, token_batch
@@ -20,6 +19,7 @@ from reanchor.methods.saga.losses import anchor_triplet, stage3_losses
 from reanchor.methods.saga.refine import RefineBlock
 from reanchor.methods.saga.settings import Saga
 from reanchor.methods.saga.train import head_groups
+from reanchor.retrieval.ranking import rank_features
 from reanchor.training.schedule import warmup_then
 
 NAMES = {"text_anchor.ctx_main": "anchors.learnable", "text_anchor.ctx_parts": "anchors.parts",

@@ -11,9 +11,9 @@ from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer, WordTokenizer, tokenize
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.flip import FlipAveraged, FlipBeside
-from reanchor.formats.embedder import Embedding
+from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.flip import FlipAveraged, FlipBeside
 from reanchor.methods.saga.anchors import phrase_context
 from reanchor.methods.saga.batch import TokenBatch, tapped_blocks, token_batch
 from reanchor.methods.saga.build import build_head, check_anchors
@@ -179,8 +179,8 @@ def test_flip_averaging_does_not_tell_an_image_from_its_mirror_image(tmp_path):
 
 
 def test_flip_averaging_takes_a_method_without_tokens():
-    class Brightness:
-        name, grid = "brightness", None
+    class Brightness(Embedder):
+        name = "brightness"
 
         def embed(self, images, camids, viewids=None):
             left = images[:, :, 0].mean((1, 2))

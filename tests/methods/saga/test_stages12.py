@@ -9,8 +9,6 @@ from torch.testing import assert_close
 
 from reanchor.clip.tokenizer import BytePairTokenizer
 from reanchor.errors import ReanchorError
-from reanchor.evaluation.extras import centralise_parts
-from reanchor.evaluation.nfc import centralise
 from reanchor.formats.labels import Labels
 from reanchor.methods.clip_reid.finetune import lr_factor, stage2_losses
 from reanchor.methods.clip_reid.model import ReidModel
@@ -18,6 +16,8 @@ from reanchor.methods.clip_reid.prompts import PromptLearner, prompts_job, stage
 from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights, Prompts
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.saga.features import concat, fuse
+from reanchor.retrieval.extras import centralise_parts
+from reanchor.retrieval.nfc import centralise
 
 STAGE1 = Prompts(context=8, zero_slots=8, before="", after="person.", schedule="saga", epochs=100, batch=64, lr=3.5e-4,
                  warmup_lr=1e-5, min_lr=1e-6, warmup_epochs=5, weight_decay=1e-4)
