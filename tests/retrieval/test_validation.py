@@ -68,7 +68,10 @@ def test_the_camera_rule_follows_the_cameras(cameras, wanted, rule):
 
 
 def test_a_mark_depends_on_settings_and_code(monkeypatch):
-    before = checkpoint.fingerprint({"lr": 1}, "data")
-    assert before == checkpoint.fingerprint({"lr": 1}, "data") != checkpoint.fingerprint({"lr": 2}, "data")
-    monkeypatch.setattr(checkpoint, "code_sha256", lambda: "other code")
-    assert checkpoint.fingerprint({"lr": 1}, "data") != before
+    module, other = "reanchor.methods.saga.run", "reanchor.methods.mgcc.train"
+    before = checkpoint.fingerprint(module, {"lr": 1}, "data")
+    assert before == checkpoint.fingerprint(module, {"lr": 1}, "data")
+    assert before != checkpoint.fingerprint(module, {"lr": 2}, "data")
+    assert before != checkpoint.fingerprint(other, {"lr": 1}, "data")
+    monkeypatch.setattr(checkpoint, "code_sha256", lambda module: "other code")
+    assert checkpoint.fingerprint(module, {"lr": 1}, "data") != before
