@@ -12,6 +12,7 @@ from PIL import Image
 
 from reanchor.config.params import Params
 from reanchor.config.sections.data import Occlude, Prepare
+from reanchor.config.setting import settings_of
 from reanchor.data.cards.catalogue import CARDS
 from reanchor.data.prepare import prepare
 from reanchor.data.readers.catalogue import READERS
@@ -36,8 +37,8 @@ def run(root, out, card, **changes):
 
 
 def test_every_card_is_whole_and_can_be_configured():
-    fields = Prepare.__dataclass_fields__
-    assert set(CARDS) == set(fields["card"].metadata["choices"])
+    fields = settings_of(Prepare)
+    assert set(CARDS) == set(fields["card"].choices)
     counted = {f"{split}_{what}" for split in ("train", "val", "query", "gallery")
                for what in ("images", "identities", "sentences")}
     for name, card in CARDS.items():

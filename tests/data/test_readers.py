@@ -4,13 +4,14 @@ import pytest
 from data_factory import captions, market, picture
 
 from reanchor.config.sections.data import Prepare
+from reanchor.config.setting import settings_of
 from reanchor.data.listing import Entry, split_by_identity
 from reanchor.data.readers.catalogue import READERS, read_dataset
 from reanchor.errors import ReanchorError
 
 
 def test_every_reader_can_be_configured():
-    assert set(READERS) == set(Prepare.__dataclass_fields__["reader"].metadata["choices"])
+    assert set(READERS) == set(settings_of(Prepare)["reader"].choices)
 
 
 def test_market_names_give_pid_camera_and_split(tmp_path):

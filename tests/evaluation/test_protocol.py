@@ -261,7 +261,7 @@ def test_nothing_is_written_when_memory_does_not_suffice(tmp_path):
 def test_the_published_settings_fit_msmt17_in_their_budget(preset, last, projected, before_last):
     config = composed(f"evaluate={preset}").evaluate
     sizes = {"last": last, "projected": projected, "before_last": before_last, "after_neck": last + projected}
-    rows = ["last+projected", *config.features]
+    rows = ["last+projected", *config.features.clip_reid]
     widths = [sum(sizes[part] for part in row.split("+")) for row in rows]
     assert plan_memory(config, 11_659, 82_161, widths).total <= config.memory_mb * MB
 
