@@ -19,7 +19,7 @@ from reanchor.errors import ReanchorError
 from reanchor.formats.images import ImageStore
 from reanchor.formats.manifest import Manifest, validation_rows
 
-SETTINGS = {"height": 24, "width": 12, "validation_share": 0.34}
+SETTINGS = {"card": "none", "height": 24, "width": 12, "validation_share": 0.34}
 TEXTS = {"bounding_box_train/0001_c1s1_000000_00.jpg": ["a coat"],
          "query/0007_c1s1_000000_00.jpg": ["a hat", "b"]}
 

@@ -21,7 +21,8 @@ FIRST = f"{TRAIN}/0001_c1s1_000000_00.jpg"
 
 
 def run(root, out, **changes):
-    settings = {"root": str(root), "height": 32, "width": 16, "validation_share": 0.0, "max_bad_share": 1.0}
+    settings = {"root": str(root), "card": "none", "height": 32, "width": 16, "validation_share": 0.0,
+                "max_bad_share": 1.0}
     metrics = prepare(Prepare(**settings | changes), out, processes=2)
     table = pq.read_table(out / "quarantine.parquet").to_pylist()
     return metrics, {row["path"]: (row["reason"], row["detail"]) for row in table}

@@ -136,7 +136,7 @@ def test_a_root_that_is_a_file_is_refused_with_the_two_settings(tmp_path, reader
     expected = (f"prepare.root: '{file}' is a file, expected the dataset's folder; set dataset=csv "
                 f"prepare.root={tmp_path} prepare.table=list.csv")
     assert refusal(file, reader) == expected
-    params = Params(prepare=Prepare(root=str(file), reader=reader))
+    params = Params(prepare=Prepare(root=str(file), reader=reader, card="none"))
     params.render.enabled = False
     with pytest.raises(ReanchorError) as caught:  # before any stage runs
         check_inputs(params, tmp_path)

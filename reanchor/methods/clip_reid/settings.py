@@ -39,15 +39,15 @@ class Prompts:
 
 @section
 class LossWeights:
-    """Weights of stage 2's loss terms for CLIP-ReID."""
+    """Weights of stage 2's loss terms; the defaults are the published ones."""
 
     train: bool = setting(True, "false: no method needs this model")
-    id: float = setting(1.0, "identity cross entropy", low=0.0)
+    id: float = setting(0.25, "identity cross entropy", low=0.0)
     triplet: float = setting(1.0, "batch-hard triplet", low=0.0)
     i2tce: float = setting(1.0, "image to the texts of all identities", low=0.0)
     i2t: float = setting(0.0, "contrast with the texts of the batch, image to text", low=0.0)
     t2i: float = setting(0.0, "and text to image", low=0.0)
-    token: float = setting(0.5, "ID + triplet on the mean patch token", low=0.0)
+    token: float = setting(0.0, "ID + triplet on the mean patch token", low=0.0)
 
     @property
     def text(self) -> bool:
@@ -56,7 +56,15 @@ class LossWeights:
 
 
 @section
-class BaselineWeights(LossWeights):
+class ClipReidWeights(LossWeights):
+    """Weights of stage 2's loss terms for CLIP-ReID; published: id 0.25 and token 0."""
+
+    id = 1.0
+    token = 0.5
+
+
+@section
+class BaselineWeights(ClipReidWeights):
     """The same for the baseline, which has no text."""
 
     i2tce = 0.0
@@ -108,7 +116,7 @@ class Finetune:
 
     recipe: FinetuneRecipe = nested(FinetuneRecipe)
     baseline: BaselineWeights = nested(BaselineWeights)
-    clip_reid: LossWeights = nested(LossWeights)
+    clip_reid: ClipReidWeights = nested(ClipReidWeights)
 
 
 def _recipe(params: "Params") -> Complaints:
