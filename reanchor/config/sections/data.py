@@ -32,8 +32,10 @@ class Render:
 class Prepare:
     """How a dataset is read, checked and stored."""
 
-    reader: str = setting("market1501", "the dataset whose layout the folder has (docs/datasets.md)",
-                          choices=DATASET_NAMES)
+    reader: str = setting("market1501", "the dataset's layout on disk (docs/reference/datasets.md)", choices=(
+        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
+        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
+        "folder", "csv"))
     root: str = setting("data/streetfolk", "the dataset's folder")
     table: str = setting("dataset.csv", "where the reader is csv: its table of images, in root")
     card: str = setting("streetfolk", "the dataset whose protocol and known counts hold; `reanchor doctor` lists them",
@@ -57,7 +59,7 @@ class Prepare:
 
 @section
 class Occlude:
-    """OGor copies of training images, and test suites that vary one thing at a time (docs/occlusion.md).
+    """OGor copies of training images, and test suites that vary one thing at a time (docs/reference/occlusion.md).
 
     Of each list, the first value is the plain one; each further value is one more series of test suites.
     """
