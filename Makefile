@@ -50,10 +50,10 @@ test: setup ## the test suite
 	@python -m pytest
 
 docs: setup ## the pages of docs/, into site/; fails where a link leads nowhere
-	@mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	@echo "docs: open site/index.html"
 
-lint: setup ## ruff
+lint: setup ## ruff and mypy
 	@ruff check reanchor stages pipelines tests benchmarks
 	@mypy
 

@@ -32,10 +32,8 @@ class Render:
 class Prepare:
     """How a dataset is read, checked and stored."""
 
-    reader: str = setting("market1501", "the dataset's layout on disk (docs/reference/datasets.md)", choices=(
-        "market1501", "msmt17", "dukemtmc_reid", "p_dukemtmc", "occluded_reid", "partial_reid", "partial_ilids",
-        "occluded_market", "cuhk03_np", "pku_reid", "veri776", "vehicleid", "cuhk_pedes", "icfg_pedes", "rstpreid",
-        "folder", "csv"))
+    reader: str = setting("market1501", "the dataset whose layout the folder has (docs/reference/datasets.md)",
+                          choices=DATASET_NAMES)
     root: str = setting("data/streetfolk", "the dataset's folder")
     table: str = setting("dataset.csv", "where the reader is csv: its table of images, in root")
     card: str = setting("streetfolk", "the dataset whose protocol and known counts hold; `reanchor doctor` lists them",
