@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from stages.compose import composition
 
 ROOT = Path(__file__).parents[2]
@@ -87,4 +88,5 @@ def test_the_site_builds_without_a_warning(tmp_path):
     built = {str(page.relative_to(tmp_path).with_suffix(".md")) for page in tmp_path.rglob("*.html")} - {"404.md"}
     assert built == {str(page.relative_to(ROOT / "docs")) for page in PAGES}
     python = (tmp_path / "reference/api.html").read_text()
-    assert all(f'id="{name}"' in python for name in ("reanchor.api.load", "reanchor.training.losses.batch_hard_triplet"))
+    names = ("reanchor.api.load", "reanchor.training.losses.batch_hard_triplet")
+    assert all(f'id="{name}"' in python for name in names)
