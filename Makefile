@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 # Every stage is a process of its own; compiling its libraries anew each time would cost it ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test lint compose report mlflow prefect serve flow clean
+.PHONY: help setup run test docs lint compose report mlflow prefect serve flow clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ run: setup ## the whole study: what changed is redone, then the table (SET="..."
 
 test: setup ## the test suite
 	@python -m pytest
+
+docs: setup ## the pages of docs/, into site/; fails where a link leads nowhere
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
+	@echo "docs: open site/index.html"
 
 lint: setup ## ruff and mypy
 	@ruff check reanchor stages pipelines tests benchmarks

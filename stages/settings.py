@@ -1,4 +1,4 @@
-"""Write what follows from the schema of settings: conf/schema.yaml and docs/settings.md.
+"""Write what follows from the schema of settings: conf/schema.yaml and docs/reference/settings.md.
 
     python -m stages.settings           # after a setting has changed
     python -m stages.settings --check   # 1 where a file is out of date
@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import json
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -23,10 +24,10 @@ from reanchor.config.params import Params
 from reanchor.config.setting import Setting, settings_of
 from reanchor.files import atomic_path
 
-DEFAULTS, REFERENCE = "conf/schema.yaml", "docs/settings.md"
+DEFAULTS, REFERENCE = "conf/schema.yaml", "docs/reference/settings.md"
 HEADER = """\
 # Written by `python -m stages.settings` from the schema (reanchor/config, reanchor/methods/*/settings.py): do not edit.
-# The default of every setting; docs/settings.md says what each means, and an option of a group what differs.
+# The default of every setting; docs/reference/settings.md says what each means, and an option of a group what differs.
 """
 INTRODUCTION = """\
 # Settings
@@ -40,7 +41,7 @@ _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "tex
 
 def files() -> dict[str, str]:
     """The text of each file that follows from the schema."""
-    return {DEFAULTS: defaults_text(), REFERENCE: INTRODUCTION + "".join(_tables("", Params))}
+    return {DEFAULTS: defaults_text(), REFERENCE: INTRODUCTION + _linked("".join(_tables("", Params)))}
 
 
 @functools.cache
@@ -52,6 +53,11 @@ def defaults_text() -> str:
 def stale(root: Path) -> list[str]:
     """Which of the files under `root` are not what the schema says."""
     return [name for name, text in files().items() if not (root / name).is_file() or (root / name).read_text() != text]
+
+
+def _linked(text: str) -> str:
+    """Pages of docs/ that meanings name, as links from the settings page."""
+    return re.sub(r"\bdocs/([\w/-]+)/(\w+)\.md", r"[\2](../\1/\2.md)", text)
 
 
 def _tables(prefix: str, kind: type) -> Iterator[str]:

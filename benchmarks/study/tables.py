@@ -1,6 +1,6 @@
 """Markdown tables of what was judged: means and standard deviations over seeds, differences with intervals.
 
-An interval is a 95 % paired bootstrap over query identities of the mean over seeds (docs/evaluation.md).
+An interval is a 95 % paired bootstrap over query identities of the mean over seeds (docs/explanation/protocol.md).
 Shapes: S seeds, Q queries, R ratios, B resamples.
 """
 

@@ -1,4 +1,4 @@
-"""The tables of docs/datasets.md, made of the datasets' records.
+"""The tables of docs/reference/datasets.md, made of the datasets' records.
 
     python -m reanchor.data.document    # writes them anew, in the repository's folder
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from reanchor.data.catalogue import DATASETS
 from reanchor.data.dataset import Dataset
 
-PAGE = Path("docs/datasets.md")
+PAGE = Path("docs/reference/datasets.md")
 BLOCK = re.compile(r"(<!-- (images|sentences): written by .*? -->\n).*?(<!-- end -->)", re.DOTALL)
 IMAGES = ("`dataset=`", "dataset", "in `prepare.root`", "camera rule", "train / query / gallery images", "terms")
 SENTENCES = ("`dataset=`", "dataset", "in `prepare.root`", "identities",

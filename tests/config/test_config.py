@@ -247,7 +247,7 @@ def test_bounds_admit_the_defaults():
 
 def test_every_occlusion_and_text_recipe_is_listed_where_one_looks(root):
     listed = (root / "conf/config.yaml").read_text()
-    described = (root / "docs/occlusion.md").read_text()
+    described = (root / "docs/reference/occlusion.md").read_text()
     for option in (path.stem for path in (root / "conf/occlusion").glob("*.yaml")):
         assert re.search(rf"\b{option}\b", listed) and f"`{option}`" in described, option
     assert all(option in listed for option in ("tbps_clip_vit", "mgcc_vit_b32"))

@@ -111,7 +111,7 @@ def test_a_preset_trains_two_steps(street, model, train, ablation):
 
 
 def test_every_preset_is_documented_and_every_command_composes():
-    text = (ROOT / "docs/clip_reid.md").read_text()
+    text = (ROOT / "docs/how-to/reproduce/clip_reid.md").read_text()
     commands = re.findall(r"`((?:[a-z]+=[\w./]+ ?)+)`", text)
     assert len(commands) > 20
     for command in set(commands):

@@ -1,4 +1,4 @@
-"""The schema is the one place for defaults, bounds and meanings; conf/ and docs/settings.md follow from it."""
+"""The schema is the one place for defaults, bounds and meanings; conf/ and the settings page follow from it."""
 
 import ast
 import dataclasses

@@ -58,7 +58,7 @@ def test_every_card_is_whole_and_can_be_configured():
 
 
 def test_the_documentation_names_every_dataset_with_its_counts(root):
-    rows = [line for line in (root / "docs/datasets.md").read_text().splitlines() if line.startswith("| `")]
+    rows = [line for line in (root / "docs/reference/datasets.md").read_text().splitlines() if line.startswith("| `")]
     for name, card in DATASETS.items():
         row = [line for line in rows if f"`{name}`" in line.split("|")[1]]
         assert len(row) == (name != "none"), name

@@ -94,7 +94,7 @@ def test_every_option_is_of_a_dataset():
 
 
 def test_the_tables_of_the_page_are_those_of_the_records():
-    page = (ROOT / "docs/datasets.md").read_text()
+    page = (ROOT / "docs/reference/datasets.md").read_text()
     assert documented(page) == page, "run `python -m reanchor.data.document`"
     rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `") and "dataset=" not in line}
     assert set(FILES) <= set(rows)

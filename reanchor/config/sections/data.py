@@ -32,7 +32,7 @@ class Render:
 class Prepare:
     """How a dataset is read, checked and stored."""
 
-    reader: str = setting("market1501", "the dataset whose layout the folder has (docs/datasets.md)",
+    reader: str = setting("market1501", "the dataset whose layout the folder has (docs/reference/datasets.md)",
                           choices=DATASET_NAMES)
     root: str = setting("data/streetfolk", "the dataset's folder")
     table: str = setting("dataset.csv", "where the reader is csv: its table of images, in root")
@@ -57,7 +57,7 @@ class Prepare:
 
 @section
 class Occlude:
-    """OGor copies of training images, and test suites that vary one thing at a time (docs/occlusion.md).
+    """OGor copies of training images, and test suites that vary one thing at a time (docs/reference/occlusion.md).
 
     Of each list, the first value is the plain one; each further value is one more series of test suites.
     """

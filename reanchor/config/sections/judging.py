@@ -47,7 +47,7 @@ class Features:
 
 @section
 class Evaluate:
-    """Image queries: figures with intervals under every condition (docs/evaluation.md)."""
+    """Image queries: figures with intervals under every condition (docs/explanation/protocol.md)."""
 
     seed: int = setting(0, "of the bootstrap, the sample queries and random galleries", low=0)
     methods: list[str] = setting(lambda: studied(IMAGE), "rows of the table", choices=tuple(judged(IMAGE)))
@@ -70,7 +70,7 @@ class Evaluate:
 
 @section
 class Search:
-    """Text-based person search: sentences search the gallery (docs/text_search_judging.md)."""
+    """Text-based person search: sentences search the gallery (docs/explanation/sentences.md)."""
 
     seed: int = setting(0, "of the bootstrap and the sample sentences", low=0)
     methods: list[str] = setting(lambda: studied(SENTENCE), "rows of the table", choices=tuple(judged(SENTENCE)))

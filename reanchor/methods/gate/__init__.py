@@ -1,1 +1,1 @@
-"""Visibility-gated replay of [CLS]: a method of this project (docs/gate.md)."""
+"""Visibility-gated replay of [CLS]: a method of this project (docs/explanation/gate.md)."""

@@ -1,4 +1,4 @@
-"""[CLS] read a second time, with attention only where the person is visible (docs/gate.md; this project's own).
+"""[CLS] read a second time, with attention only where the person is visible (docs/explanation/gate.md; this project's).
 
 Patch tokens and the plain [CLS] pass the backbone as they always do. A second [CLS] starts like the plain one and
 re-reads the keys and values of every block: of itself and of the patch tokens, whose attention logits get log(w + eps),

@@ -23,7 +23,7 @@ GATING_DOMAINS = ("none", "mlp")
 
 @section
 class Gate:
-    """The visibility-gated replay of [CLS] (docs/gate.md)."""
+    """The visibility-gated replay of [CLS] (docs/explanation/gate.md)."""
 
     train: bool = setting(True, "false: no method needs it")
     model: str = setting("clip_reid", "whose weights it stands on, or whose losses train it",

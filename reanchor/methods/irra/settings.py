@@ -13,7 +13,7 @@ TERMS = ("sdm", "id", "mlm")  # a loss weight each
 
 @section
 class Irra:
-    """IRRA (Jiang and Ye, CVPR 2023) on the backbone's two towers (docs/irra.md)."""
+    """IRRA (Jiang and Ye, CVPR 2023) on the backbone's two towers (docs/explanation/irra.md)."""
 
     train: bool = setting(False, "false: no method needs it")
     seed: int = setting(0, "of weights, batches, masks and augmentation", low=0)

@@ -34,7 +34,7 @@ class MgccModel:
 
 @section
 class Mgcc:
-    """MGCC (Wu et al., AAAI 2024) on the backbone's two towers (docs/mgcc.md)."""
+    """MGCC (Wu et al., AAAI 2024) on the backbone's two towers (docs/explanation/mgcc.md)."""
 
     train: bool = setting(True, "false: no method needs it")
     seed: int = setting(0, "of weights, batches and augmentation", low=0)

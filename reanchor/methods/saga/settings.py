@@ -14,7 +14,7 @@ GENERIC_ANCHORS = 32  # as many phrases as `reanchor.methods.saga.frozen` has
 
 @section
 class Saga:
-    """SAGA on CLIP-ReID's finished encoder: stages 3a and 3b, and 4 on the whole where it has epochs (docs/saga.md)."""
+    """SAGA on CLIP-ReID's encoder: stages 3a and 3b, and 4 where it has epochs (docs/explanation/saga.md)."""
 
     train: bool = setting(True, "false: no method needs it")
     seed: int = setting(0, "of weights, batches and augmentation", low=0)

@@ -95,7 +95,7 @@ class TbpsRecipe:
 
 @section
 class Tbps:
-    """Text-based search by two features (docs/text_search.md): one recipe, losses and tricks for each method."""
+    """Text-based search by two features (docs/explanation/tbps_clip.md): one recipe; losses and tricks by method."""
 
     recipe: TbpsRecipe = nested(TbpsRecipe)
     clip_tuned: ClipTuned = nested(ClipTuned)

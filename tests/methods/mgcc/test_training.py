@@ -194,13 +194,13 @@ def test_settings_that_do_not_fit_are_refused(model, message):
 
 
 def test_the_paper_recipe_and_every_documented_command_compose():
-    text = (ROOT / "docs/mgcc.md").read_text()
+    text = "".join((ROOT / "docs" / kind / "mgcc.md").read_text() for kind in ("how-to/reproduce", "explanation"))
     commands = set(re.findall(r"`((?:[a-z]+(?:\.\w+)*=[\w./\[\],]+ ?)+)`", text))
     named = {one.partition("=")[2] for one in commands if one.startswith("ablation=")}
     assert named == set(PRESETS)
     assert all(f"`mgcc.model.patch_share={patches} mgcc.model.word_share={words}`" in text  # of Tables 3 to 6
                for patches, words in ((0.4, 0.5), (0.5, 0.5), (0.2, 0.4)))
-    example = re.search(r'"dataset=rstpreid (.*?)"', (ROOT / "docs/datasets.md").read_text())[1].split()
+    example = re.search(r'"dataset=rstpreid (.*?)"', (ROOT / "docs/reference/datasets.md").read_text())[1].split()
     rstp = settings(*[part for part in example if part.startswith("mgcc")]).mgcc.model
     assert (rstp.patch_share, rstp.word_share) == (0.5, 0.5)
     assert len(commands) >= len(named) + 8

@@ -92,7 +92,7 @@ def test_the_authors_three_configurations():
 
 
 def test_the_documented_commands_compose():
-    text = (ROOT / "docs/saga.md").read_text()
+    text = (ROOT / "docs/how-to/reproduce/saga.md").read_text()
     commands = re.findall(r"`(dataset=\w+ train=saga_\w+)`", text)
     assert len(commands) == 3
     whole = [OmegaConf.create(composition(ROOT, [*command.split(), "backbone=openai_vit_b16"])) for command in commands]

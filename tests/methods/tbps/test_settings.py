@@ -40,7 +40,8 @@ def test_a_resnet_has_neither_chunks_nor_masked_words(changes, message):
 
 
 def test_every_preset_is_documented_and_every_command_composes():
-    text = (ROOT / "docs/text_search.md").read_text()
+    pages = ("explanation/tbps_clip.md", "how-to/reproduce/tbps_clip.md")
+    text = "".join((ROOT / "docs" / page).read_text() for page in pages)
     commands = set(re.findall(r"[`\"]((?:[a-z_]+(?:\.[a-z_]+)*=[\w./]+ ?)+)[`\"]", text))
     assert len(commands) >= 7
     for command in commands:
