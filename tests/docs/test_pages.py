@@ -82,8 +82,10 @@ def test_the_commands_of_make_are_listed_as_make_lists_them():
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # ruff sets signatures
     done = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
-                          cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True)
+                          cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PATH": path},
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     built = {str(page.relative_to(tmp_path).with_suffix(".md")) for page in tmp_path.rglob("*.html")} - {"404.md"}
     assert built == {str(page.relative_to(ROOT / "docs")) for page in PAGES}
