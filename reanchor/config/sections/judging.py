@@ -61,8 +61,8 @@ class Evaluate:
     flip: bool = setting(False, "true: a row METHOD_flip for every method, averaged over an image and its mirror image")
     rerank: Rerank = nested(Rerank)
     nfc: Nfc = nested(Nfc)
-    memory_mb: int = setting(2048, "for features and blocks of distances while ranking; MSMT17 with a ResNet-50 needs "
-                                   "1116", low=1)
+    memory_mb: int = setting(2048, "for features and blocks of distances while ranking; a gallery of 82,161 images "
+                                   "with a ResNet-50 needs 1116", low=1)
     bootstrap: int = setting(1000, "resamples of the query identities", low=10)
     confidence: float = setting(0.95, "of the intervals", low=0.5, high=0.999)
     batch: int = setting(256, "images embedded at once", low=1)

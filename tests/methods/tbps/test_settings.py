@@ -17,11 +17,12 @@ from stages.compose import composition
     ({"tbps_clip": {"train": True, "nitc": 1.0, "multi_view": True, "augment": "none"}},
      "tbps.tbps_clip.multi_view: got true with augment none"),
     ({"sdm": {"train": True, "sdm": 1.0, "soft_label": 0.5}}, "tbps.sdm.soft_label: got 0.5 with nitc 0"),
-    ({"batch": 8, "sdm": {"train": True, "sdm": 1.0, "mixgen": 0.12}},
+    ({"recipe": {"batch": 8}, "sdm": {"train": True, "sdm": 1.0, "mixgen": 0.12}},
      "tbps.sdm.mixgen: got 0.12, less than one pair of tbps.recipe.batch, which is 8; allowed: 0, or at least 0.125"),
     ({"sdm": {"train": True, "sdm": 1.0, "back_translation": 0.1}},
      "tbps.sdm.back_translation: got 0.1, but tbps.recipe.captions_bt is"),
-    ({"epochs": 1, "warmup_epochs": 2}, "tbps.recipe.warmup_epochs: got 2; allowed: at most tbps.recipe.epochs, which "
+    ({"recipe": {"epochs": 1, "warmup_epochs": 2}},
+     "tbps.recipe.warmup_epochs: got 2; allowed: at most tbps.recipe.epochs, which "
                                         "is 1"),
     ({"tbps_clip": {"mixgen": 0.7}}, "tbps.tbps_clip.mixgen: got 0.7; allowed: at least 0.0 and at most 0.5"),
 ])
@@ -31,7 +32,7 @@ def test_settings_that_exclude_one_another_are_named(changes, message):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    ({"chunk": 8}, "tbps.recipe.chunk: got 8 with backbone.model 'RN50'"),
+    ({"recipe": {"chunk": 8}}, "tbps.recipe.chunk: got 8 with backbone.model 'RN50'"),
     ({"tbps_clip": {"train": True, "mlm": 1.0}}, "tbps_clip.mlm: got 1.0")])
 def test_a_resnet_has_neither_chunks_nor_masked_words(changes, message):
     with pytest.raises(ReanchorError, match=message):
