@@ -100,8 +100,7 @@ def test_the_documented_commands_compose():
         assert one.saga.token_blocks == [9] and one.backbone.stride == 12 and one.saga.views == 4
         assert (one.saga.epochs_a, one.saga.epochs_b, one.saga.epochs_4) == (20, 80, 0)
         recipe = one.finetune.recipe
-        assert (recipe.epochs, recipe.milestones, recipe.bias_lr_factor) == (80,
-                                                                                                                    [40, 70], 1.0)
+        assert (recipe.epochs, recipe.milestones, recipe.bias_lr_factor) == (80, [40, 70], 1.0)
         assert (one.prompts.before, one.prompts.context, one.prompts.epochs) == ("", 8, 100)
     methods = {method for found in re.findall(r"--methods (.+?) --seeds", text) for method in found.split()}
     assert methods == {path.stem for path in (ROOT / "conf/method").glob("saga*.yaml")}
