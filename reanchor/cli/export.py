@@ -28,7 +28,7 @@ def export(
         reanchor export models/finetune/clip_reid --to open-clip --clip models/backbone --out clip.safetensors
     """
     with working(f"reading {folder}"):
-        from reanchor.weights.exporting import export_model
+        from reanchor.methods.imported.exporting import export_model
 
         notes = export_model(folder, to, out, clip)
     show(f"written to {out}", *(f"  {note}" for note in notes))

@@ -34,8 +34,8 @@ def import_(
     check_target(out, Path(file))
     with working(f"reading {file}"):
         from reanchor.config.load import read_section
-        from reanchor.weights.importing import import_model
-        from reanchor.weights.outcome import table
+        from reanchor.methods.imported.importing import import_model
+        from reanchor.methods.imported.outcome import table
 
         outcomes = import_model(read_section(Imported, given | {"path": file}, "imported", "flags"), out)
     show(table(outcomes), "",

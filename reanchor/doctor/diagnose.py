@@ -17,6 +17,7 @@ from reanchor.doctor.layout import check_layout, counts_agree, look_alikes, wron
 from reanchor.doctor.own import check_own, no_training, unread
 from reanchor.doctor.records import check_records, unnamed_images
 from reanchor.errors import ReanchorError
+from reanchor.methods.registry import untrained
 
 PREPARE = Prepare()
 
@@ -91,7 +92,7 @@ def _notes(dataset: Dataset, root: Path) -> list[str]:
         notes.append(f"it knows no camera: no match is left out, and figures average {dataset.galleries} random "
                      "galleries")
     if dataset.test_only:
-        notes.append("it has no training split: judge models trained elsewhere (method=zero_shot trains nothing)")
+        notes.append(f"it has no training split: judge models trained elsewhere (method={untrained()} trains nothing)")
     notes += [f"{dataset.averaged}; here seed 0 divides it"] if dataset.averaged else []
     return notes + dataset.hints.notes(root)
 

@@ -7,6 +7,7 @@ from reanchor.data.listing import DISTRACTOR_PID, Listing
 from reanchor.data.quarantine import Checked, require_usable
 from reanchor.doctor.finding import Finding, refused
 from reanchor.errors import ReanchorError
+from reanchor.methods.registry import untrained
 
 
 def check_own(dataset: Dataset, listing: Listing) -> list[Finding]:
@@ -20,7 +21,7 @@ def no_training(dataset: Dataset, listing: Listing) -> list[str]:
     """A note where own data is a test-only set."""
     if dataset.published or any(entry.split == "train" for entry in listing.entries):
         return []
-    return ["it has no training images: judge models trained elsewhere (method=zero_shot trains nothing)"]
+    return [f"it has no training images: judge models trained elsewhere (method={untrained()} trains nothing)"]
 
 
 def unread(dataset: Dataset, listing: Listing) -> list[str]:

@@ -21,12 +21,12 @@ from reanchor.methods.clip_reid.settings import FinetuneRecipe, LossWeights, Pro
 from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.texts import FixedTexts
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.exporting import export_model
+from reanchor.methods.imported.importing import import_model
 from reanchor.methods.imported.settings import Imported
 from reanchor.retrieval.measure import measure_method
 from reanchor.retrieval.study import Study
 from reanchor.training.images import TrainingImages, plain_features
-from reanchor.weights.exporting import export_model
-from reanchor.weights.importing import import_model
 
 SIZE = (256, 128)
 PIDS = np.array([0, 0, 1, 1])

@@ -14,9 +14,9 @@ from reanchor.formats.manifest import Manifest
 from reanchor.formats.model_folder import read_model_json
 from reanchor.formats.preprocessing import Preprocessing, refuse_other_images
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.importing import import_model
 from reanchor.methods.imported.settings import Imported
 from reanchor.retrieval.measure import measure_method
-from reanchor.weights.importing import import_model
 
 HELD = Preprocessing(256, 128, "bicubic")
 

@@ -22,9 +22,9 @@ from reanchor.errors import ReanchorError
 from reanchor.formats.model_folder import read_weights
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.store import read_reid, save_reid
+from reanchor.methods.imported.importing import import_model
 from reanchor.methods.imported.settings import Imported
 from reanchor.occlusion.harvest import load_detector
-from reanchor.weights.importing import import_model
 
 SIZE = (64, 32)
 SCALARS = {"input_resolution": torch.tensor(112), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from reanchor.config.params import Params
 from reanchor.errors import Skipped
+from reanchor.methods.imported.importing import import_model
+from reanchor.methods.imported.outcome import figures, table
 from reanchor.methods.imported.settings import NOTHING_IMPORTED
 from reanchor.printing import show
 from reanchor.training.recorder import Recorder
-from reanchor.weights.importing import import_model
-from reanchor.weights.outcome import figures, table
 
 
 def make(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -> dict[str, float]:
@@ -16,7 +16,7 @@ def make(name: str, params: Params, root: Path, out: Path, recorder: Recorder) -
 
     Raises:
         Skipped: `imported.path` names nothing.
-        ReanchorError: as in `reanchor.weights.importing.import_model`.
+        ReanchorError: as in `reanchor.methods.imported.importing.import_model`.
     """
     if params.imported.path == NOTHING_IMPORTED:
         raise Skipped("imported.path names no checkpoint")

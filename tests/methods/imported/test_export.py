@@ -19,10 +19,10 @@ from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import read_reid, save_reid
+from reanchor.methods.imported.exporting import export_model
+from reanchor.methods.imported.importing import import_model
 from reanchor.methods.imported.settings import Imported
 from reanchor.methods.saga.store import save_saga
-from reanchor.weights.exporting import export_model
-from reanchor.weights.importing import import_model
 
 
 def fine_tuned(folder, clip: Clip, side: SideSettings | None = None, token_block: int = 0) -> tuple:

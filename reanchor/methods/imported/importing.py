@@ -14,13 +14,13 @@ from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.store import blank_model, save_reid
+from reanchor.methods.imported.checkpoint import Checkpoint, architecture, is_resnet
+from reanchor.methods.imported.folder import copy_folder
+from reanchor.methods.imported.grid import Reading, read_grid
+from reanchor.methods.imported.naming import HEADS, IMAGE, PROMPT_NAMES, PROMPTS, TEXT, authors_name
+from reanchor.methods.imported.outcome import Outcome
 from reanchor.methods.imported.settings import Imported
-from reanchor.weights.checkpoint import Checkpoint, architecture, is_resnet
-from reanchor.weights.folder import copy_folder
-from reanchor.weights.grid import Reading, read_grid
-from reanchor.weights.naming import HEADS, IMAGE, PROMPT_NAMES, PROMPTS, TEXT, authors_name
-from reanchor.weights.outcome import Outcome
-from reanchor.weights.sie import Side, read_side, table_names
+from reanchor.methods.imported.sie import Side, read_side, table_names
 
 NAME = "imported"
 

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.side import SideSettings
+from reanchor.methods.imported.checkpoint import Checkpoint
+from reanchor.methods.imported.naming import SIDE, SIDE_ALL
+from reanchor.methods.imported.outcome import Outcome
 from reanchor.methods.imported.settings import Imported
-from reanchor.weights.checkpoint import Checkpoint
-from reanchor.weights.naming import SIDE, SIDE_ALL
-from reanchor.weights.outcome import Outcome
 
 MOST_CAMERAS = 20  # of a published dataset: VeRi-776. A longer table counts cameras and views.
 COEFFICIENTS = {SIDE: 1.0, SIDE_ALL: 3.0}  # published: CLIP-ReID's and TransReID's configurations

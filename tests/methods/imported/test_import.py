@@ -15,10 +15,10 @@ from reanchor.errors import ReanchorError
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.store import read_reid, save_reid
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.importing import import_model
+from reanchor.methods.imported.outcome import figures, table
 from reanchor.methods.imported.settings import Imported
 from reanchor.printing import plain
-from reanchor.weights.importing import import_model
-from reanchor.weights.outcome import figures, table
 
 
 def brought_in(state: object, folder, **settings):

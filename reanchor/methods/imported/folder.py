@@ -13,10 +13,10 @@ from reanchor.errors import ReanchorError
 from reanchor.files import atomic_directory
 from reanchor.formats.model_folder import read_model_json, read_weights
 from reanchor.methods.embedders import load_embedder
+from reanchor.methods.imported.outcome import Outcome
 from reanchor.methods.imported.settings import Imported
 from reanchor.methods.method import IMAGE
 from reanchor.methods.registry import judged
-from reanchor.weights.outcome import Outcome
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ from reanchor.errors import ReanchorError
 from reanchor.files import atomic_path
 from reanchor.methods.clip_reid.model import ReidModel
 from reanchor.methods.clip_reid.store import read_reid
+from reanchor.methods.imported.folder import verified
+from reanchor.methods.imported.naming import PROMPT_NAMES, SIDE, SIDE_ALL, authors_name
 from reanchor.weight_files.read import read_state
-from reanchor.weights.folder import verified
-from reanchor.weights.naming import PROMPT_NAMES, SIDE, SIDE_ALL, authors_name
 
 FORMATS = ("clip-reid", "open-clip")
 SUFFIXES = {"clip-reid": (".pth", ".pt"), "open-clip": (".safetensors", ".pt")}

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from reanchor.backbone.load import numbered, vision_sizes
 from reanchor.errors import ReanchorError
+from reanchor.methods.imported.naming import IMAGE, TEXT
 from reanchor.methods.imported.settings import Imported
 from reanchor.weight_files.read import read_state
-from reanchor.weights.naming import IMAGE, TEXT
 
 ALLOWED = "CLIP-ReID's checkpoints (a state dict of tensors, .pth or .safetensors) and model folders of this project"
 _OPENAI_TEXT = {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12}
