@@ -139,7 +139,7 @@ def test_a_wrong_folder_is_one_line(tmp_path):
 
 def test_the_doctor_says_how_figures_are_averaged(tmp_path, capsys):
     assert main(["doctor", "viper"]) == 0
-    assert ("protocol  camera rule market (cameras: from file names); half of the identities train, drawn by "
+    assert ("protocol camera rule market (cameras: from file names); half of the identities train, drawn by "
             "prepare.seed; cam_a (camera 1) searches cam_b (camera 2); figures average 10 random splits, "
             "prepare.seed=0 to 9\n") in capsys.readouterr().out
     assert main(["doctor", "cuhk01", str(cuhk01(tmp_path))]) == 1

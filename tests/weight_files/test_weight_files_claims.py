@@ -197,7 +197,7 @@ def test_a_model_json_without_end_is_refused(tmp_path, monkeypatch):
     (folder / "model.json").write_text("[" * 100_000)
     with pytest.raises(ReanchorError, match=r"model.json: got what is no JSON \(maximum recursion"):
         import_model(Imported(path=str(folder)), tmp_path / "out")
-    monkeypatch.setattr("reanchor.clip.model.LARGEST_JSON", 1000)
+    monkeypatch.setattr("reanchor.formats.model_folder.LARGEST_JSON", 1000)
     with pytest.raises(ReanchorError, match=r"model.json: 100000 bytes; allowed: 1000"):
         Clip.load(folder)
 

@@ -123,7 +123,7 @@ def root(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("features", ["instance", "average"])
 def test_the_stage_of_prompts_from_files(root, tmp_path, features):
     config, rows = Prompts(features=features, epochs=1, lr=3.5e-4), Rows()
-    train_prompts(config, root, tmp_path / "prompts", Runtime(device="cpu"), rows)
+    train_prompts("prompts", Params(prompts=config, runtime=Runtime(device="cpu")), root, tmp_path / "prompts", rows)
     manifest, store = (reader(root / "data/prepared" / name) for reader, name in (
         (Manifest.read, "manifest.parquet"), (ImageStore.open, "images.arrow")))
     chosen = manifest.rows("train")
@@ -210,7 +210,7 @@ def test_validation_adds_the_rows_of_its_images():
 
 def test_one_stage_opens_prompts_to_be_learned_on_and_two_stages_their_features(root, tmp_path):
     config, clip = Prompts(epochs=0), other_clip()
-    train_prompts(config, root, tmp_path / "prompts", Runtime(device="cpu"), Rows())
+    train_prompts("prompts", Params(prompts=config, runtime=Runtime(device="cpu")), root, tmp_path / "prompts", Rows())
     learned, fixed = (open_texts(tmp_path / "prompts", clip, flag, "cpu") for flag in (True, False))
     assert_close(learned.learner.context.detach(), learner_of(6).context.detach(), atol=0, rtol=0)
     labels = torch.tensor([4, 0, 4])

@@ -214,7 +214,7 @@ def test_the_resnet_trains_through_all_terms():
 
 @pytest.mark.parametrize("variant", [{"side": SideSettings("camera", 2, 1)}, {"token_block": 1}])
 def test_what_only_a_vit_has_is_refused_for_a_resnet(variant):
-    with pytest.raises(ReanchorError, match=r"finetune\.(sie|token_block): a ResNet has neither"):
+    with pytest.raises(ReanchorError, match=r"finetune\.recipe\.(sie|token_block): a ResNet has neither"):
         ReidModel(tiny_resnet_clip().image_encoder(), identities=3, **variant)
 
 

@@ -48,7 +48,7 @@ def test_settings_of_the_gate_that_cannot_be(settings, parts):
 def test_the_stage_depends_on_each_setting_that_its_generator_reads():
     read = set(re.findall(r"\bocclude\.(\w+)", (ROOT / "reanchor/methods/gate/generator.py").read_text()))
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["gate"]["params"]
-    assert {"people_size", "variant"} <= read <= {key.removeprefix("occlude.") for key in listed}
+    assert {"people_size", "variant"} <= read and "occlude" in listed
 
 
 def test_both_options_compose():

@@ -46,7 +46,7 @@ SETTINGS = {
                  "clip_reid": {"train": False}, "baseline": {"i2tce": 0.0, "token": 0.5}},
     "saga": {"train": False},
     "gate": {"train": True, "model": "baseline", "network_blocks": 1, "epochs": 2, "batch": 8, "validate_epochs": 1},
-    "evaluate": {"methods": ["baseline", "gated"]},
+    "evaluate": {"methods": ["baseline", "gate"]},
     "runtime": {"device": "cpu", "threads": 1, "checkpoint_steps": 3},
 }
 
@@ -117,8 +117,8 @@ def test_a_gate_added_after_training_leaves_the_model_as_it_was(root):
 
 def test_the_embedder_gives_the_replayed_features_and_the_gates_weights(root):
     train_gate("gate", params(plain_weight=0.0), root, root / "models/gate", Curve())
-    embedder = embedder_factories(Evaluate(methods=["gated"]), root / "models", "cpu")["gated"]()
-    assert (embedder.name, embedder.grid, embedder.patch, embedder.stride) == ("gated", (6, 3), 16, 16)
+    embedder = embedder_factories(Evaluate(methods=["gate"]), root, "cpu")["gate"]()
+    assert (embedder.name, embedder.grid, embedder.patch, embedder.stride) == ("gate", (6, 3), 16, 16)
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 48, 3), dtype=np.uint8)
     got = embedder.embed(images, np.array([1, 4, 6]))
     model, _ = read_gated(root / "models/gate")
