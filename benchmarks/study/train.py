@@ -17,8 +17,11 @@ from reanchor.methods.clip_reid.store import save_reid
 from reanchor.methods.clip_reid.train import train_stage2
 from reanchor.methods.gate.store import read_gated
 from reanchor.methods.gate.train import train_gate
+from reanchor.methods.registry import methods
 from reanchor.methods.saga.run import train_saga
 from stages.compose import composition
+
+SEEDED = ("prompts", "clip_reid", "saga", "gate")  # what an arm may train
 
 
 class Curve:
@@ -45,7 +48,7 @@ class Place:
 def settings(arm: Arm, seed: int, place: Place) -> Params:
     """The composition with this arm's settings and this seed throughout."""
     overrides = [f"method={'gate' if arm.kind == 'gate' else 'saga'}", *place.overrides,
-                 *(f"{section}.seed={seed}" for section in ("prompts", "finetune", "saga", "gate")),
+                 *(f"{key}={seed}" for key in sorted({methods()[name].seed for name in SEEDED})),
                  f"runtime.threads={place.threads}", *arm.settings]
     return from_mapping(OmegaConf.to_container(OmegaConf.create(composition(place.root, overrides))))
 
@@ -53,7 +56,7 @@ def settings(arm: Arm, seed: int, place: Place) -> Params:
 def workspace(place: Place, base: str, seed: int) -> Path:
     """A folder that looks like a repository to the trainings: data and backbone of `root`, models of its own."""
     folder = workspace_of(place, base, seed)
-    (folder / "models/finetune").mkdir(parents=True, exist_ok=True)
+    (folder / "models").mkdir(parents=True, exist_ok=True)
     for name in ("data", "models/backbone"):
         wanted = (place.root / name).resolve()
         if not wanted.exists():
@@ -78,7 +81,7 @@ def model_folder(place: Place, name: str, seed: int) -> Path:
     if arm.kind == "clip":
         return place.root / "models/backbone"
     models = workspace_of(place, name if arm.kind == "reid" else arm.base, seed) / "models"
-    return models / ("finetune/clip_reid" if arm.kind == "reid" else name)
+    return models / ("clip_reid" if arm.kind == "reid" else name)
 
 
 def lay_out(control: Path, folder: Path) -> None:
@@ -115,9 +118,8 @@ def train(place: Place, name: str, seed: int) -> Path:
     if arm.kind == "reid" and not prompts:
         train_prompts("prompts", params, work, work / "models/prompts", Curve())
     started, curve = time.perf_counter(), Curve()
-    run = {"gate": train_gate, "saga": train_saga}.get(arm.kind)
-    figures = (run(params, work, folder, curve) if run else
-               train_stage2("clip_reid", params, work, folder, curve))
+    run = {"gate": train_gate, "saga": train_saga, "reid": train_stage2}[arm.kind]
+    figures = run("clip_reid" if arm.kind == "reid" else arm.kind, params, work, folder, curve)
     told = {"figures": figures, "curve": curve.rows, "seconds": round(time.perf_counter() - started)}
     write_json(place.out / f"trained/{name}-{seed}.json", told)
     print(f"{name}, seed {seed}: trained in {told['seconds']} s", flush=True)

@@ -41,7 +41,7 @@ class Variant(FakeEmbedder):
 
 def test_an_arm_differs_from_the_default_by_its_settings_and_seed(tmp_path):
     made = settings(ARMS["gated_shared"], 3, Place(tmp_path, ROOT, ("saga.views=1",), 1))
-    assert {made.prompts.seed, made.finetune.seed, made.saga.seed, made.gate.seed} == {3}
+    assert {made.prompts.seed, made.finetune.recipe.seed, made.saga.seed, made.gate.seed} == {3}
     assert (made.gate.train, made.gate.trained, made.gate.source) == (True, True, "shared") and made.saga.views == 1
 
 
@@ -62,7 +62,7 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
     for name, base in (("saga", "clip_reid"), ("saga_no_token", "no_token"), ("gated", "clip_reid")):
         folder = model_folder(place, name, 2)
         assert folder == tmp_path / f"out/seed-2-{base}/models/{name}"
-        assert model_folder(place, base, 2).parent == folder.parent / "finetune"
+        assert model_folder(place, base, 2) == folder.parent / "clip_reid"
         assert not model_folder(place, name, 3).parent.parent.exists()  # asking for a place makes none
         made = workspace(place, base, 2)
         assert (made / "models/backbone").resolve() == tmp_path / "models/backbone"
@@ -76,11 +76,11 @@ def test_arms_stand_on_the_encoder_they_name(tmp_path):
 
 def test_saga_stands_on_the_controls_encoder(place, monkeypatch):
     (place, trained), laid = place, []
-    monkeypatch.setattr(training, "train_gate", lambda params, work, folder, curve: model_files(folder) or {})
+    monkeypatch.setattr(training, "train_gate", lambda name, params, work, folder, curve: model_files(folder) or {})
     monkeypatch.setattr(training, "lay_out", lambda control, folder: laid.append((control, folder)))
     folder = train(place, "saga_control", 1)
     assert folder == place.out / "seed-1-control/models/saga_control" and trained[-1] == "saga saga_control"
-    assert laid == [(place.out / "seed-1-clip_reid/models/control", folder.parent / "finetune/clip_reid")]
+    assert laid == [(place.out / "seed-1-clip_reid/models/control", folder.parent / "clip_reid")]
     (laid[0][0] / "weights.safetensors").write_bytes(b"two")
     with pytest.raises(ReanchorError, match=r"saga_control was trained with inputs\.control/weights\.safetensors"):
         train(place, "saga_control", 1)
@@ -145,21 +145,21 @@ def test_a_model_is_reused_by_its_own_settings_and_images_alone(place, capsys):
     with pytest.raises(ReanchorError, match=r"--out: .*models/saga was trained with settings\.saga\.views 2, which is"
                                             r" now 1; allowed: the same; give another --out, or remove that folder$"):
         train(other(place, overrides=("saga.views=1",)), "saga", 0)
-    with pytest.raises(ReanchorError, match=r"clip_reid was trained with settings\.finetune\.epochs"):
+    with pytest.raises(ReanchorError, match=r"clip_reid was trained with settings\.finetune\.recipe\.epochs"):
         train(other(place, overrides=("finetune.recipe.epochs=1",)), "saga", 0)  # the encoder below it
-    (folder.parent / "finetune/clip_reid/weights.safetensors").write_bytes(b"two")
+    (folder.parent / "clip_reid/weights.safetensors").write_bytes(b"two")
     with pytest.raises(ReanchorError, match=r"saga was trained with inputs\.clip_reid/weights\.safetensors"):
         train(place, "saga", 0)
     write_json(place.root / "data/occluded/suites.json", {"train": {"sha256": "b"}, "val": [], "test": []})
     with pytest.raises(ReanchorError, match=r"clip_reid was trained with inputs\.occluded"):
         train(place, "clip_reid", 0)
-    (folder.parent / "finetune/clip_reid").rename(folder.with_name("away"))
+    (folder.parent / "clip_reid").rename(folder.with_name("away"))
     with pytest.raises(ReanchorError, match=r"clip_reid was trained with inputs\.occluded"):
         train(place, "clip_reid", 0)  # its prompts are still there
-    folder.with_name("away").rename(folder.parent / "finetune/clip_reid")
+    folder.with_name("away").rename(folder.parent / "clip_reid")
     assert len(trained) == 3
     capsys.readouterr()
-    (folder.parent / "finetune/clip_reid.record.json").unlink()
+    (folder.parent / "clip_reid.record.json").unlink()
     train(place, "clip_reid", 0)
     assert "taken as it is, nothing tells what it was trained with" in capsys.readouterr().out
 

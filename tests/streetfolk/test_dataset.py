@@ -117,8 +117,10 @@ def test_more_training_people_change_nobody_else(made, tmp_path):
 
 @pytest.mark.parametrize("setting", ["train_images", "test_images"])
 def test_settings_no_dataset_can_be_made_of(setting, tmp_path):
+    config = Render()
+    setattr(config, setting, 1)
     with pytest.raises(ReanchorError, match=f"render.{setting}: 1; at least . are needed.*raise it"):
-        render_dataset(Render(**{setting: 1}), tmp_path / "out", 1)
+        render_dataset(config, tmp_path / "out", 1)
     assert not (tmp_path / "out").exists()
 
 

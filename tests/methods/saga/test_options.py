@@ -168,7 +168,7 @@ def test_flip_averaging_does_not_tell_an_image_from_its_mirror_image(tmp_path):
     assert np.allclose(got.features, both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-6)
     both = plain.embed(IMAGES, camids).variants["refined"] + plain.embed(IMAGES[:, :, ::-1], camids).variants["refined"]
     assert np.allclose(got.variants["refined"], both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-6)
-    beside = FlipBeside(load_embedder(tmp_path, saga_features=["concat", "anchors"])).embed(IMAGES, camids)
+    beside = FlipBeside(load_embedder(tmp_path, features=["concat", "anchors"])).embed(IMAGES, camids)
     assert list(beside.rows("saga")) == ["saga", "saga_refined", "saga_concat", "saga_anchors", "saga_flip"]
     assert np.array_equal(beside.features, plain.embed(IMAGES, camids).features)
     assert np.allclose(beside.variants["flip"], got.features, atol=1e-6)

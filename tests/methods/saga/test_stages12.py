@@ -101,7 +101,7 @@ def test_the_preset_has_both_stages():
 
 @pytest.mark.parametrize("wrong", [["finetune.recipe.schedule=cosine"], ["finetune.recipe.warmup_epochs=1"]])
 def test_a_warm_up_is_of_steps_or_of_epochs(wrong):
-    with pytest.raises(ReanchorError, match=r"finetune\.warmup_steps: got 10 with schedule"):
+    with pytest.raises(ReanchorError, match=r"finetune\.recipe\.warmup_steps: got 10 with schedule"):
         composed("train=saga_market1501", "backbone=openai_vit_b16", *wrong)
 
 

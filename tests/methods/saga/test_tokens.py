@@ -172,6 +172,7 @@ def test_heads_share_a_cache_as_far_as_their_tokens_are_the_same(tmp_path):
         assert mark(**same) == mark()
     others = [mark(**other) for other in ({"seed": 1}, {"views": 3}, {"token_blocks": [4]}, {"draw_block": 8},
                                           {"domain": "clip"}, {"drop_sie": True})]
-    others += [mark("finetune", **other) for other in ({"erase": 0.1}, {"occluded": 0.1}, {"pad": 1}, {"flip": 0.0})]
+    others += [mark("finetune", recipe=other) for other in ({"erase": 0.1}, {"occluded": 0.1}, {"pad": 1},
+                                                            {"flip": 0.0})]
     (tmp_path / "models/clip_reid/weights.safetensors").write_text("others")
     assert len({*others, mark()}) == len(others) + 1

@@ -191,9 +191,10 @@ def test_alpha_and_rate_follow_the_position(pairs):
 
 
 def test_the_optimiser_is_the_authors(pairs):
-    config = dataclasses.replace(settings().tbps.recipe, weight_decay=0.02)
-    model = build_model(small_clip(), 99, config, config.tbps_clip)
-    optimizer = TbpsRun(config, config.tbps_clip, model, draws(pairs)).job("x", None).optimizer
+    tbps = settings().tbps
+    config = dataclasses.replace(tbps.recipe, weight_decay=0.02)
+    model = build_model(small_clip(), 99, config, tbps.tbps_clip)
+    optimizer = TbpsRun(config, tbps.tbps_clip, model, draws(pairs)).job("x", None).optimizer
     assert isinstance(optimizer, torch.optim.AdamW)
     assert [(group["lr"], group["betas"], group["eps"], group["weight_decay"]) for group in optimizer.param_groups] == [
         (config.lr, (0.9, 0.98), 1e-8, 0.02), (config.lr, (0.9, 0.98), 1e-8, 0.0)]
