@@ -12,10 +12,12 @@ export DO_NOT_TRACK ?= true
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export PYTHONUNBUFFERED := 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
+# A thread for each of the two processes; a file's tests stay together, since they share what is costly to make.
+TESTS := OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadscope
 # Every stage is a process of its own; compiling its libraries anew each time would cost it ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup run test docs lint compose report mlflow prefect serve flow clean
+.PHONY: help setup run test quick docs lint compose report mlflow prefect serve flow clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +48,11 @@ run: setup ## the whole study: what changed is redone, then the table (SET="..."
 	@echo "  MLflow    make mlflow                 then http://127.0.0.1:5000"
 	@echo "  Prefect   make prefect                then http://127.0.0.1:4200; make flow runs the study there"
 
-test: setup ## the test suite
-	@python -m pytest
+test: setup ## the test suite, two tests at a time
+	@$(TESTS)
+
+quick: setup ## the tests that need neither DVC, Prefect, a browser nor a training
+	@$(TESTS) -m "not slow"
 
 docs: setup ## the pages of docs/, into site/; fails where a link leads nowhere
 	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict

@@ -15,6 +15,8 @@ from places import ROOT
 
 from reanchor.workers import ending
 
+pytestmark = pytest.mark.slow
+
 WORK = """
     import os, time
     from pathlib import Path

@@ -12,6 +12,8 @@ from benchmarks.faults import __main__ as faults
 from benchmarks.faults import small_disk
 from benchmarks.faults.case import Case, NotTried, Outcome, running
 
+pytestmark = pytest.mark.slow
+
 
 def _raises(error: Exception):
     def run(folder):

@@ -28,6 +28,8 @@ from reanchor.retrieval.measure import measure_method
 from reanchor.retrieval.study import Study
 from reanchor.training.images import TrainingImages, plain_features
 
+pytestmark = pytest.mark.slow
+
 SIZE = (256, 128)
 PIDS = np.array([0, 0, 1, 1])
 CAMIDS = np.array([1, 2, 1, 2])

@@ -27,6 +27,8 @@ from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.images import TrainingImages
 from stages.compose import composition
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 32)
 SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "finetune.recipe.epochs=1",
          "finetune.recipe.identities=4", "finetune.recipe.pad=2", "finetune.recipe.warmup_epochs=0"]

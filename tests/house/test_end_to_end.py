@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from places import ROOT
 
+pytestmark = pytest.mark.slow
+
 PARTS = ("conf", "reanchor", "stages", "pipelines", "dvc.yaml", ".dvc/config", ".dvcignore", "models/shipped")
 
 

@@ -12,6 +12,8 @@ import yaml
 
 from stages.inputs import definitions
 
+pytestmark = pytest.mark.slow
+
 JUDGING = ("evaluate", "search", "report")
 WRITE = """
 import pathlib, sys, uuid, yaml

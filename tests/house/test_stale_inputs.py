@@ -10,6 +10,8 @@ from PIL import Image
 
 from stages.compose import composition
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a_c1.jpg", "b_c1.jpg", "a_c2.jpg", "b_c2.jpg")
 
 

@@ -18,6 +18,8 @@ from reanchor.occlusion.people import silhouette
 from reanchor.occlusion.plan import controlled, first_of_runs, plan
 from reanchor.occlusion.suites import make_occluded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):

@@ -17,6 +17,8 @@ from reanchor.occlusion.draws import generator
 from reanchor.occlusion.plan import suite_name, training_rows
 from reanchor.occlusion.suites import make_occluded
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):

@@ -2,7 +2,10 @@
 
 import json
 
+import pytest
 from safetensors.numpy import save_file
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_cached_stage_is_linked_to_the_run_that_made_its_weights(server, workspace):

@@ -13,6 +13,8 @@ from flow_project import ENVIRONMENT, training_project
 
 from pipelines.guard import guarded
 
+pytestmark = pytest.mark.slow
+
 FLOW = """
 import os
 import signal

@@ -16,6 +16,8 @@ from prefect_server import ask
 from reanchor.errors import ReanchorError
 from stages.settings_lock import SettingsHeld
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):

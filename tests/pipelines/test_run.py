@@ -13,6 +13,8 @@ from flow_project import ENVIRONMENT, training_project
 from pipelines import run
 from stages.settings_lock import LOCK
 
+pytestmark = pytest.mark.slow
+
 RUN = [sys.executable, "-m", "pipelines.run"]
 
 

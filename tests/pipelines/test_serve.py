@@ -13,6 +13,8 @@ from prefect_server import ask
 from pipelines.schedule import machine_timezone, nightly_schedule
 from reanchor.errors import ReanchorError
 
+pytestmark = pytest.mark.slow
+
 SERVE = [sys.executable, "-m", "pipelines.serve"]
 
 

@@ -14,6 +14,8 @@ from prefect_server import free_port
 from pipelines import server as chosen
 from reanchor.errors import ReanchorError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def nothing_configured():

@@ -35,6 +35,8 @@ from stages.tracking.origin import weights_sha256
 from stages.tracking.run import ModelRun
 from stages.tracking.store import connect
 
+pytestmark = pytest.mark.slow
+
 FOLDERS = {"zero_shot": "backbone", "tbps_clip": "tbps_clip", "mgcc": "mgcc"}
 
 

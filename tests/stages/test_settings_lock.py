@@ -11,6 +11,8 @@ from flow_project import ENVIRONMENT, training_project
 from stages.compose import write_settings
 from stages.settings_lock import LOCK, SettingsHeld, settings_lock, unread_settings
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys, time
 from pathlib import Path

@@ -21,6 +21,8 @@ from stages.tracking.origin import weights_sha256
 from stages.tracking.run import ModelRun, open_group
 from stages.tracking.store import connect
 
+pytestmark = pytest.mark.slow
+
 
 def weights(folder, value: float = 1.0):
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ from stages.tracking.records import head_of
 from stages.tracking.run import ModelRun
 from stages.tracking.store import Store
 
+pytestmark = pytest.mark.slow
+
 TAGS = {"kind": "tags", "tags": {"a": "1"}}
 
 

@@ -15,6 +15,8 @@ from stages.tracking.judged import find_run
 from stages.tracking.run import ModelRun
 from stages.tracking.store import connect
 
+pytestmark = pytest.mark.slow
+
 FEATURES = np.arange(6, dtype=np.float32).reshape(3, 2)
 
 

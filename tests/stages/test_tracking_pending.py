@@ -16,6 +16,8 @@ from stages.tracking.records import head_of
 from stages.tracking.run import ModelRun, open_group
 from stages.tracking.store import connect
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def models(monkeypatch) -> list:

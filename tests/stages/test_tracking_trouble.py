@@ -18,6 +18,8 @@ from stages.tracking.pending import FOLDERS, pending_files
 from stages.tracking.run import ModelRun
 from stages.tracking.store import Store, Unreachable, connect, store_of, within
 
+pytestmark = pytest.mark.slow
+
 TEXT = b"not a database at all\n" * 300
 AT_THE_START = {
     "locked": (troubles.locked, "database is locked"),

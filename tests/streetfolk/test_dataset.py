@@ -16,6 +16,8 @@ from reanchor.errors import ReanchorError
 from reanchor.streetfolk.canvas import PARTS
 from reanchor.streetfolk.dataset import render_dataset
 
+pytestmark = pytest.mark.slow
+
 SMALL = Render(seed=3, train_identities=18, test_identities=6, train_images=4, test_images=6,
                distractors=5, junk=8, supersample=1)
 NAME = re.compile(r"(-1|\d{4,})_c([1-6])s1_(\d{6})_(\d\d)\.jpg")

@@ -32,6 +32,8 @@ from reanchor.training.images import TrainingImages
 from stages import evaluate
 from stages.runner import StageRun
 
+pytestmark = pytest.mark.slow
+
 REASON = "the dataset has no query images: its sentences search the gallery (stage search)"
 
 

@@ -17,6 +17,8 @@ from reanchor.text.towers import DualEncoder
 from reanchor.training.gradient_cache import encode_in_chunks, refuse_batch_statistics
 from reanchor.training.ranks import gather, join_ranks, own_share, rank, world_size
 
+pytestmark = pytest.mark.slow
+
 FULL = TbpsTerms(nitc=1.0, ritc=1.0, citc=0.1, ss=0.4, id=0.3, mlm=0.2, multi_view=True, dropout=0.2, lock=True)
 PLAIN = TbpsTerms(nitc=1.0, ritc=1.0)
 LABELS = torch.tensor([0, 0, 1, 2, 1, 3, 4, 2])

@@ -15,6 +15,8 @@ from stages import train as training
 from stages.runner import run_stage
 from stages.tracking.store import connect
 
+pytestmark = pytest.mark.slow
+
 TERM, INT = int(signal.SIGTERM), int(signal.SIGINT)
 
 

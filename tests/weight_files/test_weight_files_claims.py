@@ -26,6 +26,8 @@ from reanchor.methods.imported.importing import import_model
 from reanchor.methods.imported.settings import Imported
 from reanchor.occlusion.harvest import load_detector
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 32)
 SCALARS = {"input_resolution": torch.tensor(112), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
 TOO_LARGE = "the sizes that it claims ask for more than"

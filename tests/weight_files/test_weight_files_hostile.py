@@ -16,6 +16,8 @@ from reanchor.weight_files import archive, names, pickled, read, script
 from reanchor.weight_files.read import read_state
 from reanchor.weight_files.safe import read_metadata
 
+pytestmark = pytest.mark.slow
+
 CODE = "it holds code or objects beside tensors, or is damaged; nothing of it was run"
 REASONS = {
     "script_that_writes.pt": "its module at the root has a state that only its code could restore",

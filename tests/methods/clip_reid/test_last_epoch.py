@@ -29,6 +29,8 @@ from reanchor.streetfolk.captions import vocabulary
 from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.loop import Trainer
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["profile=smoke", "method=clip_reid", "prepare.height=64", "prepare.width=32", "prepare.validation_share=0",
          "finetune.recipe.epochs=2", "finetune.recipe.identities=4", "finetune.recipe.pad=2",
          "finetune.recipe.warmup_epochs=0"]

@@ -31,6 +31,8 @@ from reanchor.methods.clip_reid.texts import LearnedTexts, open_texts
 from reanchor.methods.clip_reid.train import build_model, embed_with
 from reanchor.training.images import TrainingImages, plain_features
 
+pytestmark = pytest.mark.slow
+
 STILL = ["method=clip_reid", "train=clip_reid_vit", "finetune.recipe.flip=0", "finetune.recipe.pad=0",
          "finetune.recipe.erase=0",
          "finetune.recipe.precision=fp32", "finetune.recipe.identities=2", "finetune.recipe.images=2"]

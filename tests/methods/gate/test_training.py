@@ -36,6 +36,8 @@ from reanchor.retrieval.validation import Validation
 from reanchor.streetfolk.dataset import render_dataset
 from reanchor.training.recorder import PhaseRecorder
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
     "render": {"train_identities": 12, "test_identities": 4, "train_images": 4, "test_images": 4, "distractors": 2,
                "junk": 0, "supersample": 1},

@@ -24,6 +24,8 @@ from reanchor.retrieval.validation import LAST_EPOCH
 from reanchor.text.pairs import SentencePairs
 from reanchor.training.loop import Trainer
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"epochs": 2, "batch": 24, "new_lr_factor": 5.0, "bias_lr_factor": 2.0, "pad": 2, "blocks": 2, "occluded": 0.0}
 
 

@@ -32,6 +32,8 @@ from stages import train as stage
 from stages.compose import composition
 from stages.runner import StageRun
 
+pytestmark = pytest.mark.slow
+
 ABLATION = ROOT / "conf/ablation"
 PRESETS = sorted(path.stem for path in ABLATION.glob("mgcc_*.yaml"))
 PAPER = Config(epochs=60, lr=1e-5, lr_rest=1e-4, model=MgccModel(text_map="random"))

@@ -23,6 +23,8 @@ from reanchor.streetfolk.captions import vocabulary
 from reanchor.streetfolk.dataset import render_dataset
 from stages.compose import composition
 
+pytestmark = pytest.mark.slow
+
 SIZE = (64, 32)
 SMALL = ["profile=smoke", "prepare.height=64", "prepare.width=32", "backbone.stride=0", "prompts.epochs=1",
          "prompts.warmup_epochs=0", "prompts.context=4", "finetune.recipe.epochs=1", "finetune.recipe.identities=4",

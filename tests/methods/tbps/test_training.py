@@ -28,6 +28,8 @@ from reanchor.text.towers import DualEncoder
 from reanchor.text.words import clean_sentence
 from stages import train as stage
 
+pytestmark = pytest.mark.slow
+
 TWO_STEPS = ["tbps.recipe.epochs=1", "tbps.recipe.warmup_epochs=0", "tbps.recipe.batch=40", "tbps.recipe.few_shot=0.6"]
 OPTIONS = ["tbps.tbps_clip.mlm=1.0", "tbps.tbps_clip.id=1.0", "tbps.tbps_clip.mixgen=0.25"]
 # (model, further settings, terms it trains with)
