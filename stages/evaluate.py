@@ -1,6 +1,6 @@
 """Stage `evaluate`: every method under every condition of the test identities."""
 
-from reanchor.methods.factories import embedder_factories
+from reanchor.methods.embedder_factories import embedder_factories
 from reanchor.retrieval.judge import judge
 from reanchor.retrieval.opening import open_study
 from reanchor.retrieval.outputs import write_skipped

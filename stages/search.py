@@ -1,7 +1,7 @@
 """Stage `search`: every text-based method; sentences search the gallery, whole and partly occluded."""
 
-from reanchor.methods.factories import searcher_factories
 from reanchor.methods.registry import methods
+from reanchor.methods.searcher_factories import searcher_factories
 from reanchor.retrieval.judge import judge
 from reanchor.retrieval.opening import open_search_study
 from reanchor.retrieval.outputs import write_skipped

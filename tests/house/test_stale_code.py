@@ -14,7 +14,7 @@ from stages.declared import stages
 pytestmark = pytest.mark.slow
 
 EDITS = {  # file -> the stages that read it, and no others
-    "reanchor/data/readers/market1501.py": {"prepare"},
+    "reanchor/data/datasets/market1501.py": {"prepare"},
     "reanchor/occlusion/drawings/street.py": {"occlude"},
     "reanchor/streetfolk/dress.py": {"render", "occlude", "backbone"},
     "reanchor/report/words.py": {"report"},
@@ -85,7 +85,7 @@ def fingerprint(folder: Path, module: str) -> str:
 
 @pytest.mark.parametrize(("file", "same"), [
     ("reanchor/methods/mgcc/model.py", True), ("reanchor/methods/gate/replay.py", True),
-    ("reanchor/report/words.py", True), ("reanchor/data/readers/market1501.py", True),
+    ("reanchor/report/words.py", True), ("reanchor/data/datasets/market1501.py", True),
     ("reanchor/occlusion/ogor.py", True), ("reanchor/methods/saga/head.py", False),
     ("reanchor/methods/clip_reid/model.py", False), ("reanchor/training/loop.py", False)])
 def test_a_half_trained_saga_goes_on_unless_its_own_code_changed(study, file, same):

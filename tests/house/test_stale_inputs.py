@@ -37,7 +37,7 @@ def workspace(tmp_path, root, monkeypatch):
     (tmp_path / "own").mkdir()
     data.symlink_to(tmp_path / "own")  # the root itself may be a link
     _dataset(data, "list.csv")
-    shutil.copytree(root / "reanchor/data", home / "reanchor/data", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(root / "reanchor", home / "reanchor", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(root / "stages", home / "stages", ignore=shutil.ignore_patterns("__pycache__"))
     stage = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]["prepare"]
     stage["cmd"] = "mkdir -p data/prepared reports/prepare && echo {} > reports/prepare/metrics.json"

@@ -11,7 +11,7 @@ from reanchor.config.sections.judging import Evaluate
 from reanchor.errors import ReanchorError
 from reanchor.formats.embedder import Embedder, Embedding
 from reanchor.formats.labels import Labels
-from reanchor.methods.factories import embedder_factories
+from reanchor.methods.embedder_factories import embedder_factories
 from reanchor.methods.histogram.embedder import ColourHistogram, hsv
 from reanchor.retrieval.encode import encode_pictures
 from reanchor.retrieval.encoder import sample_rows

@@ -18,7 +18,7 @@ from search_fakes import (
 from reanchor.clip.model import ClipSpec
 from reanchor.config.sections.judging import Search
 from reanchor.errors import ReanchorError
-from reanchor.methods.factories import searcher_factories
+from reanchor.methods.searcher_factories import searcher_factories
 from reanchor.retrieval.encoder import sample_sentences
 from reanchor.retrieval.measure import measure_method
 from reanchor.retrieval.opening import open_search_study

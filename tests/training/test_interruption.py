@@ -134,9 +134,12 @@ def test_one_rank_that_is_told_stops_them_all(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_stage_says_that_it_was_stopped_and_its_run_is_killed(workspace, capsys, number):
+def test_a_stage_says_that_it_was_stopped_and_its_run_is_killed(workspace, capsys, request, number):
     (workspace / "params.yaml").write_text("{}\n")
-    before = signal.getsignal(number)
+    ours = signal.getsignal(number)
+    before = signal.SIG_DFL if ours == signal.SIG_IGN else ours  # under nohup a closed terminal is ignored
+    signal.signal(number, before)
+    request.addfinalizer(lambda: signal.signal(number, ours))
 
     def body(run):
         run.recorder().log(1, {"loss": 1.0})

@@ -23,8 +23,8 @@ from reanchor.formats.occlusion import TARGET
 from reanchor.methods.clip_reid.model import ReidModel, retrieval_feature
 from reanchor.methods.clip_reid.side import SideSettings
 from reanchor.methods.clip_reid.store import save_reid
+from reanchor.methods.embedder_factories import embedder_factories
 from reanchor.methods.embedders import load_embedder
-from reanchor.methods.factories import embedder_factories
 from reanchor.methods.gate.gates import NetworkGates
 from reanchor.methods.gate.headroom import chosen_conditions, validation_masks
 from reanchor.methods.gate.store import gate_model, read_gated, save_gated
