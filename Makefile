@@ -82,5 +82,6 @@ serve: setup ## nightly and on-demand deployments of the flows
 	@python -m pipelines.serve
 
 clean: ## remove outputs and checkpoints; .venv, DVC's cache and MLflow's runs stay
-	@rm -rf data/streetfolk data/prepared data/occluded models/backbone models/prompts models/finetune models/saga models/gate models/imported models/tbps models/mgcc
+	@rm -rf data/streetfolk data/prepared data/occluded
+	@find models -mindepth 1 -maxdepth 1 -type d ! -name shipped -exec rm -rf {} +
 	@[ ! -d .checkpoints ] || find .checkpoints/ -mindepth 1 -maxdepth 1 ! -name pending -exec rm -rf {} +

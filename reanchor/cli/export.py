@@ -19,13 +19,13 @@ def export(
 ) -> int:
     """Write a fine-tuned model as CLIP-ReID's or open_clip's file.
 
-    The model is models/finetune/clip_reid, baseline, or an imported one. The file is a state dict: clip-reid has the
+    The model is models/clip_reid, baseline, or an imported one. The file is a state dict: clip-reid has the
     authors' names, open-clip its image tower and the text tower of --clip.
 
     Examples:
 
-        reanchor export models/finetune/clip_reid --to clip-reid --out clip_reid.pth
-        reanchor export models/finetune/clip_reid --to open-clip --clip models/backbone --out clip.safetensors
+        reanchor export models/clip_reid --to clip-reid --out clip_reid.pth
+        reanchor export models/clip_reid --to open-clip --clip models/backbone --out clip.safetensors
     """
     with working(f"reading {folder}"):
         from reanchor.methods.imported.exporting import export_model
