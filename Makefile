@@ -83,5 +83,5 @@ serve: setup ## nightly and on-demand deployments of the flows
 
 clean: ## remove outputs and checkpoints; .venv, DVC's cache and MLflow's runs stay
 	@rm -rf data/streetfolk data/prepared data/occluded
-	@find models -mindepth 1 -maxdepth 1 -type d ! -name shipped -exec rm -rf {} +
+	@[ ! -d models ] || find models -mindepth 1 -maxdepth 1 -type d ! -name shipped -exec rm -rf {} +
 	@[ ! -d .checkpoints ] || find .checkpoints/ -mindepth 1 -maxdepth 1 ! -name pending -exec rm -rf {} +
