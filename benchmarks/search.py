@@ -34,9 +34,8 @@ def settings(params: Params, model: str, epochs: int, point: tuple[float, float,
     """`params` at one point of the grid."""
     lr, identity, token = point
     weights = dataclasses.replace(getattr(params.finetune, model), id=identity, token=token)
-    finetune = dataclasses.replace(params.finetune, recipe=dataclasses.replace(params.finetune.recipe, epochs=epochs,
-                                                                               lr=lr),
-                                   **{model: weights})
+    finetune = dataclasses.replace(
+        params.finetune, recipe=dataclasses.replace(params.finetune.recipe, epochs=epochs, lr=lr), **{model: weights})
     return dataclasses.replace(params, finetune=finetune)
 
 

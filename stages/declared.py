@@ -47,8 +47,8 @@ def stages() -> list[Stage]:
                   "queries.parquet", "results.parquet", "differences.parquet", "rankings.parquet", "token_maps.parquet",
                   "token_weights.parquet", "slopes.json", "areas.json", "anchor_parts.json", "token_shares.json",
                   "protocol.json")),
-              {"reports/evaluate/accuracy.csv": ("ratio", "mAP"), "reports/evaluate/cmc.csv": ("rank",
-                                                                                               "matching_rate")}),
+              {"reports/evaluate/accuracy.csv": ("ratio", "mAP"),
+               "reports/evaluate/cmc.csv": ("rank", "matching_rate")}),
         Stage("search", (*DATA, *texts), ("search",),
               tuple(f"reports/search/{name}" for name in (
                   "queries.parquet", "results.parquet", "differences.parquet", "rankings.parquet", "protocol.json",

@@ -52,8 +52,7 @@ class TrainingImages:
         if not len(rows):
             raise ReanchorError(f"{prepared}: {manifest.metadata.get('card', 'the dataset')} has no training split, so "
                                 "nothing can be trained on it; choose a method that trains nothing, or train on "
-                                "another "
-                                "dataset")
+                                "another dataset")
         pids, labels = np.unique(manifest.pid[rows], return_inverse=True)
         if len(pids) < 2:
             raise ReanchorError(f"{prepared}: {len(pids)} training identities; at least 2 are needed: "

@@ -181,8 +181,8 @@ def test_groups_reach_the_settings_they_are_for(root):
     params = composed(*overrides)
     assert (params.prepare.root, params.prepare.height, params.prepare.width) == ("/data/m", 256, 128)
     assert not params.render.enabled
-    assert (params.finetune.recipe.optimizer, params.finetune.recipe.lr, params.finetune.recipe.epochs) == ("adam",
-                                                                                                            5e-6, 60)
+    assert (params.finetune.recipe.optimizer, params.finetune.recipe.lr, params.finetune.recipe.epochs) == (
+        "adam", 5e-6, 60)
     assert (params.prompts.lr, params.prompts.epochs, params.prompts.batch) == (3.5e-4, 120, 64)
     assert (params.saga.token_blocks, params.saga.anchors, params.saga.epochs_b) == ([9], "free", 80)
 

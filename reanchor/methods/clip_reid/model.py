@@ -43,12 +43,10 @@ class ReidModel(nn.Module):
         super().__init__()
         if encoder.grid is None and (side or token_block):
             raise ReanchorError(f"finetune.recipe.{'sie' if side else 'token_block'}: a ResNet has neither [CLS] nor "
-                                "patch "
-                                "tokens; allowed: finetune.recipe.sie=none and token weights of 0, or a ViT")
+                                "patch tokens; allowed: finetune.recipe.sie=none and token weights of 0, or a ViT")
         if token_block > encoder.depth:
             raise ReanchorError(f"finetune.recipe.token_block: got {token_block}; allowed: 1 to {encoder.depth}, the "
-                                "blocks "
-                                "of this backbone")
+                                "blocks of this backbone")
         self.encoder = encoder
         self.side = SideInformation(side, encoder.width) if side else None
         self.neck, self.neck_projected = BNNeck(encoder.width), BNNeck(encoder.embed)

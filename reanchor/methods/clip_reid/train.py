@@ -79,12 +79,10 @@ def build_model(clip: Clip, data: TrainingImages, params: Params, weights: LossW
     if config.sie != "none":
         if config.sie != "camera" and not data.view_count:
             raise ReanchorError(f"finetune.recipe.sie: got {config.sie!r}, but the images tell no view (viewid 0); "
-                                "allowed: "
-                                "none or camera, or a dataset with views, such as VeRi-776")
+                                "allowed: none or camera, or a dataset with views, such as VeRi-776")
         if config.sie != "view" and data.cameras.min() < 1:
             raise ReanchorError(f"finetune.recipe.sie: got {config.sie!r}, but images tell no camera (camid 0); "
-                                "allowed: "
-                                "none, or a dataset with cameras")
+                                "allowed: none, or a dataset with cameras")
         side = SideSettings(config.sie, data.camera_count, data.view_count, config.sie_coefficient, config.sie_tokens)
     model = ReidModel(clip.image_encoder(), data.identities, side, config.token_block if weights.token else 0)
     model.initialise(Generator().manual_seed(config.seed))

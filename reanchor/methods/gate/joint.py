@@ -51,8 +51,7 @@ def joint_job(recipe: FinetuneRecipe, weights: LossWeights, visibility_weight: f
 
 
 def visible_batch(data: GeneratedImages, chosen: np.ndarray, recipe: FinetuneRecipe, spec: ClipSpec,
-                  generator: Generator
-                  ) -> tuple[Tensor, np.ndarray]:
+                  generator: Generator) -> tuple[Tensor, np.ndarray]:
     """Normalised images [B, 3, H, W] and the labels of their pixels [B, H, W] behind stage 2's augmentation."""
     images, masks = data.stream.batch(data.rows[chosen], recipe.occluded, generator)
     geometry = draw_geometry(len(images), recipe.flip, recipe.pad, generator)

@@ -44,8 +44,7 @@ def read_back_translations(path: Path, prepared: Path, pairs: SentencePairs, cle
 def _read(path: Path) -> dict[str, list[str]]:
     if not path.is_file():
         raise ReanchorError(f"tbps.recipe.captions_bt: no file at {path}; give a JSON list of records with file_path "
-                            "and "
-                            "captions_bt, or set back_translation to 0")
+                            "and captions_bt, or set back_translation to 0")
     records = read_json_list(path, "a list of records with file_path and captions_bt")
     known: dict[str, list[str]] = {}
     for position, record in enumerate(records):

@@ -12,5 +12,4 @@ def require_back_translations(params: Params, root: Path) -> None:
     back = params.tbps.recipe.captions_bt
     if back != NO_BACK_TRANSLATIONS and not (root / back).is_file():
         raise ReanchorError(f"params.yaml: tbps.recipe.captions_bt: got {back!r}, which is no file; allowed: a JSON "
-                            "list of "
-                            f"back translations, or {NO_BACK_TRANSLATIONS}, which holds none")
+                            f"list of back translations, or {NO_BACK_TRANSLATIONS}, which holds none")
